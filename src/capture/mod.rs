@@ -1,0 +1,1 @@
+//! Copies a stopped thread or process into a Capture; interprets nothing.

@@ -1,0 +1,1 @@
+//! Pure: a Capture in, a Diagnosis out.

@@ -1,0 +1,5 @@
+//! The `sickbay` program: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    sickbay::cli::main()
+}

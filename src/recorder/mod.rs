@@ -1,0 +1,1 @@
+//! The recorder process: from a capture to the files of a report.

@@ -1,0 +1,1 @@
+//! Reports on disk: write, index, find, delete.

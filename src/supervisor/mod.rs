@@ -1,0 +1,1 @@
+//! The front: tracers kept alive, incidents handed to recorders.

@@ -1,0 +1,1 @@
+//! Keeps every thread of one service attached; yields faults, obeys verdicts.

@@ -1,0 +1,1 @@
+//! The tracer process: the path of one fault.
