@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 mod ids;
+pub mod regs;
 pub mod signal;
 
 pub use ids::{Pid, StartTime, Tid};
