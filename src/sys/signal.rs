@@ -294,6 +294,11 @@ impl SigInfo {
         Some(Self(bytes.get(..Self::SIZE)?.try_into().ok()?))
     }
 
+    /// The kernel's bytes, whole.
+    pub const fn new_raw(bytes: [u8; Self::SIZE]) -> Self {
+        Self(bytes)
+    }
+
     /// The kernel's bytes again.
     pub fn as_bytes(&self) -> &[u8; 128] {
         &self.0
