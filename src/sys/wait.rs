@@ -6,6 +6,8 @@
 //!
 //! `WCONTINUED` is never asked for: it would eat the notification of the service's own parent.
 
+use std::time::Duration;
+
 use nix::errno::Errno;
 
 use super::ptrace::Stopped;
@@ -95,6 +97,57 @@ pub fn reap(tid: Tid) -> Option<ExitStatus> {
         Ok(Some(Event::Ended(_, status))) => Some(status),
         _ => None,
     }
+}
+
+/// What [`next_signal`] came back with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum News {
+    /// SIGCHLD names this task. Others may have events too: the signal coalesces.
+    Task(Tid),
+    /// The wake-up signal ([`super::wake`]).
+    Wake,
+    /// Nothing came in that time.
+    Silence,
+}
+
+/// Blocks SIGCHLD for [`next_signal`].
+pub fn block_child_signal() {
+    let set = signal_set(&[libc::SIGCHLD]);
+    // SAFETY: `set` is a live, initialised set; the old one is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+}
+
+/// Waits for SIGCHLD or the wake-up signal, both of which must be blocked (sigtimedwait(2)). No timeout:
+/// for as long as it takes.
+pub fn next_signal(timeout: Option<Duration>) -> News {
+    let set = signal_set(&[libc::SIGCHLD, libc::SIGIO]);
+    // SAFETY: siginfo_t is plain data, all zero is a valid value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let limit = timeout.map(|time| libc::timespec {
+        tv_sec: time.as_secs() as i64,
+        tv_nsec: i64::from(time.subsec_nanos()),
+    });
+    let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: all three point to live locals, or are null where that is allowed.
+    let signal = unsafe { libc::sigtimedwait(&raw const set, &raw mut info, limit) };
+    match signal {
+        libc::SIGCHLD => {
+            // SAFETY: SIGCHLD's siginfo carries the task.
+            News::Task(Tid(unsafe { info.si_pid() }))
+        }
+        libc::SIGIO => News::Wake,
+        _ => News::Silence,
+    }
+}
+
+fn signal_set(signals: &[i32]) -> libc::sigset_t {
+    // SAFETY: sigset_t is plain data, all zero is a valid (empty) set.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    for signal in signals {
+        // SAFETY: `set` is live; the numbers are valid signals.
+        unsafe { libc::sigaddset(&raw mut set, *signal) };
+    }
+    set
 }
 
 fn wait(kind: libc::idtype_t, id: i32, options: i32) -> Result<Option<Event>, Errno> {
