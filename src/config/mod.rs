@@ -1,1 +1,16 @@
 //! The configuration: model, files, check.
+//!
+//! [`Config`] is what the rest of the program sees: plain values, every default filled in. It travels between
+//! the processes as JSON, so its types derive plain serde. The *files* are TOML and are read by [`parse`], which
+//! walks the document itself instead of deserialising it: serde stops at the first error and loses positions of
+//! what it flattens, an administrator wants all errors at once, each with file, line and column.
+//!
+//! Left to others: where a state directory defaults to (`store`), what an action does.
+
+mod action;
+mod model;
+mod units;
+
+pub use action::{Action, Ladder, UnknownAction};
+pub use model::{Cmdline, Config, Exits, Format, Logs, Origin, ReportOptions, Rule, Service, Store, Target};
+pub use units::{Size, Span, UnitError};
