@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::ptrace::Stopped;
 use super::{SigNo, Tid};
@@ -51,7 +52,8 @@ pub enum Birth {
 }
 
 /// How a task ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
     /// With this status.
     Exited(i32),

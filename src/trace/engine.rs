@@ -9,6 +9,7 @@
 //!   signal again: the report is then about the fault that started it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use crate::sys::fail;
@@ -171,6 +172,15 @@ impl Engine {
     /// How many threads are attached.
     pub fn threads(&self) -> usize {
         self.machine.len()
+    }
+
+    /// The threads that are known to belong to a process.
+    pub fn threads_of(&self, pid: Pid) -> Vec<Tid> {
+        self.machine
+            .threads()
+            .filter(|(_, thread)| thread.process == Some(pid))
+            .map(|(tid, _)| tid)
+            .collect()
     }
 
     /// How many stops were answered.
@@ -418,18 +428,17 @@ impl Engine {
     }
 
     fn register(&mut self, pid: Pid) -> Option<&mut Process> {
-        if !self.processes.contains_key(&pid) {
-            let start = attach::start_time(pid.leader())?;
-            self.processes.insert(
-                pid,
-                Process {
+        match self.processes.entry(pid) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(place) => {
+                let start = attach::start_time(pid.leader())?;
+                Some(place.insert(Process {
                     start,
                     dispositions: None,
                     handled: None,
-                },
-            );
+                }))
+            }
         }
-        self.processes.get_mut(&pid)
     }
 
     fn executed(&mut self, process: Pid, former: Option<Tid>) {
