@@ -5,6 +5,7 @@
 //! and everything that reads the copy (and may be wrong about it) runs later, in another process.
 
 mod abort_message;
+pub mod ending;
 pub mod fault;
 mod freeze;
 pub mod maps;

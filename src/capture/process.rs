@@ -65,6 +65,15 @@ impl Capture {
         }
     }
 
+    /// Copies what /proc says of a process that is dead and not reaped.
+    pub(super) fn copy_remains(&mut self, pid: Pid) {
+        let directory = format!("/proc/{pid}");
+        self.facts.process.pid = pid.0;
+        self.facts.process.status = self.copy_file(&directory, "status");
+        self.facts.process.stat = self.copy_file(&directory, "stat");
+        self.facts.process.cgroup = self.copy_file(&directory, "cgroup");
+    }
+
     /// Copies the memory map.
     pub(super) fn copy_maps(&mut self, pid: Pid, tid: Tid) {
         self.facts.process.maps = self.copy_file(&format!("/proc/{pid}/task/{tid}"), "maps");

@@ -55,7 +55,7 @@ pub enum FromTracer {
         /// How many since the last recorded one.
         count: u64,
     },
-    /// A process ended.
+    /// A process ended in a way that is to be recorded. The descriptor is what /proc still said of it.
     Ended(Box<ProcessEnd>),
     /// Something that the operator should know.
     Warning(String),
@@ -124,6 +124,4 @@ pub struct ProcessEnd {
     pub time_us: i64,
     /// Exit status, or the signal that ended it.
     pub status: ExitStatus,
-    /// `/proc/PID/status` and `/proc/PID/stat` of the dead process, read before it was reaped.
-    pub facts: Vec<(String, String)>,
 }

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::ptrace::Stopped;
-use super::{SigNo, Tid};
+use super::{Pid, SigNo, Tid};
 
 /// Something that happened to a tracee.
 #[derive(Debug)]
@@ -93,6 +93,24 @@ pub fn peek_any() -> Look {
     }
 }
 
+/// A change of one of our own children.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChildChange {
+    /// It ended, and is reaped.
+    Ended(ExitStatus),
+    /// It was stopped by this signal.
+    Stopped(SigNo),
+}
+
+/// Takes the next change of one of our own children that we do not trace, without waiting.
+pub fn child_change(pid: Pid) -> Option<ChildChange> {
+    match wait(libc::P_PID, pid.0, libc::WEXITED | libc::WSTOPPED | libc::WNOHANG).ok()?? {
+        Event::Ended(_, status) => Some(ChildChange::Ended(status)),
+        Event::Stopped(_, Stop::Signal(signal)) => Some(ChildChange::Stopped(signal)),
+        Event::Stopped(..) => None,
+    }
+}
+
 /// Consumes the end of a dead tracee. Its process's exec and its parent's knowledge of the exit wait for this.
 pub fn reap(tid: Tid) -> Option<ExitStatus> {
     match wait(libc::P_PID, tid.0, libc::WEXITED | libc::WNOHANG) {
@@ -106,8 +124,8 @@ pub fn reap(tid: Tid) -> Option<ExitStatus> {
 pub enum News {
     /// SIGCHLD names this task. Others may have events too: the signal coalesces.
     Task(Tid),
-    /// The wake-up signal ([`super::wake`]).
-    Wake,
+    /// A handler ran: the wake-up ([`super::wake`]).
+    Interrupted,
     /// Nothing came in that time.
     Silence,
 }
@@ -119,10 +137,9 @@ pub fn block_child_signal() {
     unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
-/// Waits for SIGCHLD or the wake-up signal, both of which must be blocked (sigtimedwait(2)). No timeout:
-/// for as long as it takes.
+/// Waits for SIGCHLD, which must be blocked (sigtimedwait(2)). No timeout: for as long as it takes.
 pub fn next_signal(timeout: Option<Duration>) -> News {
-    let set = signal_set(&[libc::SIGCHLD, libc::SIGIO]);
+    let set = signal_set(&[libc::SIGCHLD]);
     // SAFETY: siginfo_t is plain data, all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let limit = timeout.map(|time| libc::timespec {
@@ -132,13 +149,11 @@ pub fn next_signal(timeout: Option<Duration>) -> News {
     let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: all three point to live locals, or are null where that is allowed.
     let signal = unsafe { libc::sigtimedwait(&raw const set, &raw mut info, limit) };
-    match signal {
-        libc::SIGCHLD => {
-            // SAFETY: SIGCHLD's siginfo carries the task.
-            News::Task(Tid(unsafe { info.si_pid() }))
-        }
-        libc::SIGIO => News::Wake,
-        _ => News::Silence,
+    match Errno::result(signal) {
+        // SAFETY: SIGCHLD's siginfo carries the task.
+        Ok(_) => News::Task(Tid(unsafe { info.si_pid() })),
+        Err(Errno::EINTR) => News::Interrupted,
+        Err(_) => News::Silence,
     }
 }
 

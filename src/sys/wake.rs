@@ -5,8 +5,6 @@
 //! the last look at the flag and the wait would be missed; therefore the handler also sets a timer, which
 //! raises SIGIO again a millisecond later, until [`Wake::take`] has seen the flag. An idle tracer has no timer.
 //!
-//! A wait by sigtimedwait(2) wants SIGIO blocked ([`Wake::block`]); the kernel then keeps it pending.
-//!
 //! Tried and left: polling a signalfd beside the socket costs two more system calls for every stop.
 
 use std::io;
@@ -15,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal};
 
 /// How long after an unheard wake-up the next one comes.
 const REPEAT: Duration = Duration::from_millis(1);
@@ -53,41 +51,28 @@ impl Wake {
         Ok(Self { schedule })
     }
 
+    /// Whether there was a wake-up that [`Wake::take`] has not seen. True at first.
+    pub fn is_pending(&self) -> bool {
+        PENDING.load(Ordering::Relaxed)
+    }
+
     /// Whether there was a wake-up since the last call. True at first.
     pub fn take(&self) -> bool {
-        PENDING.load(Ordering::Relaxed) && PENDING.swap(false, Ordering::Relaxed)
+        let pending = PENDING.swap(false, Ordering::Relaxed);
+        if pending {
+            set_timer(REPEATER.load(Ordering::Relaxed), Duration::ZERO);
+        }
+        pending
+    }
+
+    /// Notes a wake-up that was seen by other means.
+    pub fn note(&self) {
+        PENDING.store(true, Ordering::Relaxed);
     }
 
     /// Wakes this process once, after that time; the last call counts.
     pub fn after(&self, delay: Duration) {
         set_timer(self.schedule, delay.max(Duration::from_micros(1)));
-    }
-
-    /// Keeps wake-ups pending, for sigtimedwait(2).
-    pub fn block(&self) {
-        self.mask(SigmaskHow::SIG_BLOCK);
-    }
-
-    /// Lets wake-ups interrupt waitid(2) again.
-    pub fn unblock(&self) {
-        self.mask(SigmaskHow::SIG_UNBLOCK);
-    }
-
-    /// The signal that wakes.
-    pub const fn signal() -> Signal {
-        Signal::SIGIO
-    }
-
-    /// Notes a wake-up that sigtimedwait(2) has consumed.
-    pub fn note(&self) {
-        PENDING.store(true, Ordering::Relaxed);
-    }
-
-    fn mask(&self, how: SigmaskHow) {
-        let mut set = SigSet::empty();
-        set.add(Self::signal());
-        // The call fails only for an invalid `how`.
-        let _ = nix::sys::signal::sigprocmask(how, Some(&set), None);
     }
 }
 

@@ -101,28 +101,28 @@ impl Waiting {
     /// Waits for the next event. `held` says whether a stop stays unanswered meanwhile: a wait for all would
     /// report it again and again.
     pub fn next(&mut self, wake: &Wake, held: bool) -> Waited {
+        if wake.is_pending() {
+            return Waited::Woken;
+        }
         if self.tasks.is_empty() {
             return Waited::Nobody;
         }
-        self.choose_way(wake, held);
+        self.choose_way(held);
         if self.by_signal {
-            self.next_by_signal(wake)
+            self.next_by_signal()
         } else {
             self.next_of_all()
         }
     }
 
-    fn choose_way(&mut self, wake: &Wake, held: bool) {
+    fn choose_way(&mut self, held: bool) {
         // Going back needs a clear margin, so that a pool of threads around the limit does not flip.
         let by_signal = held || self.tasks.len() > if self.by_signal { FEW / 2 } else { FEW };
         if by_signal != self.by_signal {
             self.by_signal = by_signal;
             self.quiet = false;
             if by_signal {
-                wake.block();
                 self.begin_sweep();
-            } else {
-                wake.unblock();
             }
         }
     }
@@ -142,7 +142,7 @@ impl Waiting {
         }
     }
 
-    fn next_by_signal(&mut self, wake: &Wake) -> Waited {
+    fn next_by_signal(&mut self) -> Waited {
         loop {
             if self.sweep.is_none() && !self.quiet && self.sweep_is_due() {
                 self.begin_sweep();
@@ -160,10 +160,7 @@ impl Waiting {
                         return Waited::Event(event);
                     }
                 }
-                News::Wake => {
-                    wake.note();
-                    return Waited::Woken;
-                }
+                News::Interrupted => return Waited::Woken,
                 News::Silence if self.quiet => return Waited::Woken,
                 News::Silence => {
                     self.begin_sweep();
