@@ -276,6 +276,7 @@ impl<'t> Document<'t> {
 
     fn note(&mut self, severity: Severity, span: Range<usize>, message: String, hint: Option<String>) {
         let (line, column) = self.lines.position(span.start);
+        let message = printable(&message);
         if !self.broken.contains(&line) {
             self.problems.push(Problem {
                 file: self.file.to_owned(),
@@ -296,4 +297,16 @@ fn with_article(name: &str) -> String {
         "a"
     };
     format!("{article} {name}")
+}
+
+/// The text without control characters: it quotes what is in the file, and goes to a terminal.
+fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(shown).collect()
 }

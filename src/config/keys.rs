@@ -62,10 +62,12 @@ pub(super) const LOGS: Section = Section {
     keys: &["journal", "files"],
 };
 
+/// Every section.
+pub(super) const ALL: [Section; 6] = [TOP, STORE, SERVICE, RULE, REPORT, LOGS];
+
 /// The title of the first section that knows this key.
 pub(super) fn home_of(key: &str) -> Option<&'static str> {
-    [STORE, SERVICE, RULE, REPORT, LOGS]
-        .into_iter()
+    ALL.into_iter()
         .find(|section| section.keys.contains(&key))
         .map(|section| section.title)
 }
