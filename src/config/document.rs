@@ -11,8 +11,8 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys;
 use super::problem::{Lines, Problem, Severity, closest};
+use super::{Origin, keys};
 
 /// A value with its place in the text.
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
@@ -51,9 +51,12 @@ impl<'t> Document<'t> {
         problems
     }
 
-    /// The line, from 1, on which a span begins.
-    pub(super) fn line(&self, span: &Range<usize>) -> usize {
-        self.lines.position(span.start).0
+    /// The place of a span, for those who refer to it later.
+    pub(super) fn origin(&self, span: &Range<usize>) -> Origin {
+        Origin {
+            file: self.file.to_owned(),
+            line: self.line(span),
+        }
     }
 
     /// Notes an error.
@@ -272,6 +275,10 @@ impl<'t> Document<'t> {
         let message = format!("the value must be from {} to {}", bounds.start(), bounds.end());
         self.error(value.span(), message, None);
         None
+    }
+
+    fn line(&self, span: &Range<usize>) -> usize {
+        self.lines.position(span.start).0
     }
 
     fn note(&mut self, severity: Severity, span: Range<usize>, message: String, hint: Option<String>) {
