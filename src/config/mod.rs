@@ -8,9 +8,19 @@
 //! Left to others: where a state directory defaults to (`store`), what an action does.
 
 mod action;
+mod defaults;
+mod document;
+mod files;
+mod keys;
 mod model;
+mod parse;
+mod problem;
 mod units;
 
 pub use action::{Action, Ladder, UnknownAction};
+pub use defaults::DEFAULTS;
+pub use files::{DROP_IN_DIRS, LoadError, MAIN_FILE, default_files, load, load_default, read};
 pub use model::{Cmdline, Config, Exits, Format, Logs, Origin, ReportOptions, Rule, Service, Store, Target};
+pub use parse::{Loaded, parse};
+pub use problem::{Problem, Severity};
 pub use units::{Size, Span, UnitError};
