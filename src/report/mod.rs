@@ -1,1 +1,6 @@
 //! The one model of a report, and its renderings.
+//!
+//! A report is built by whoever examined the process, as a [`model::Report`]; everything that people or programs
+//! see of an incident is rendered from that value alone. Nothing here reads a process, a file or the clock.
+
+pub mod model;
