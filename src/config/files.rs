@@ -214,6 +214,11 @@ mod tests {
         );
         write(
             root,
+            "usr/lib/sickbay/conf.d/40-d.toml",
+            service("packaged-d").as_bytes(),
+        );
+        write(
+            root,
             "run/sickbay/conf.d/10-a.toml",
             service("runtime-a").as_bytes(),
         );
@@ -233,8 +238,11 @@ mod tests {
         write(root, "etc/sickbay/sickbay.toml", service("main").as_bytes());
         let loaded = load_default(root).unwrap();
         assert_eq!(loaded.problems, []);
-        assert_eq!(names(&loaded), ["main", "admin-z", "runtime-a", "runtime-c"]);
-        assert_eq!(loaded.files.len(), 5);
+        assert_eq!(
+            names(&loaded),
+            ["main", "admin-z", "runtime-a", "runtime-c", "packaged-d"]
+        );
+        assert_eq!(loaded.files.len(), 6);
     }
 
     #[test]

@@ -195,6 +195,55 @@ fn read_line(file: &Path) -> io::Result<String> {
     fs::read_to_string(file).map(|text| text.trim_end().to_owned())
 }
 
+/// Machines for the tests of the checks.
+#[cfg(test)]
+pub(super) mod samples {
+    use super::*;
+
+    /// A machine on which everything works.
+    pub(in super::super) fn healthy() -> Facts {
+        Facts {
+            euid: 0,
+            own: Ok(Own {
+                can_ptrace: true,
+                no_new_privs: false,
+                seccomp_filter: false,
+            }),
+            yama: Ok(Some(1)),
+            kernel: release("6.1.0-18-amd64"),
+            first_pid_namespace: Some(true),
+            hidepid: None,
+            core_pattern: Some("core".into()),
+            core_limit: Some(0),
+            file_limit: Some((1024, 4096)),
+            state_dir: StateDir {
+                path: "/s".into(),
+                existing: "/s".into(),
+                obstacle: None,
+            },
+            traced: Vec::new(),
+        }
+    }
+
+    /// The same for a user without privileges.
+    pub(in super::super) fn unprivileged() -> Facts {
+        let own = Own {
+            can_ptrace: false,
+            no_new_privs: false,
+            seccomp_filter: false,
+        };
+        Facts {
+            euid: 1000,
+            own: Ok(own),
+            ..healthy()
+        }
+    }
+
+    pub(in super::super) fn release(text: &str) -> (String, Option<KernelVersion>) {
+        (text.to_owned(), KernelVersion::from_str(text).ok())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
