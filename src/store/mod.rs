@@ -1,7 +1,7 @@
 //! Reports on disk: write, index, find, delete.
 //!
 //! Each report is a directory `<state-dir>/reports/<id>/`, named after its [`Id`]. A report is written in two steps
-//! ([`pending`]): a small record, complete and durable within a millisecond, then the full one in its place. A reader
+//! ([`Draft`], [`PendingReport`]): a small record at once, then the full one in its place. A reader
 //! sees a whole report or none, because everything is assembled under a name that begins with a dot and then renamed:
 //!
 //! | name in `reports/` | what it is |
