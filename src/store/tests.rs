@@ -214,7 +214,11 @@ fn damaged_and_foreign_entries_do_not_break_the_list() {
     };
     make(1);
     fs::write(make(2).join("report.json"), b"\xff{").unwrap();
-    symlink("/etc/passwd", make(3).join("report.json")).unwrap();
+    symlink(
+        place.store.path_of(&good).join("report.json"),
+        make(3).join("report.json"),
+    )
+    .unwrap();
     fs::File::create(make(4).join("report.json"))
         .unwrap()
         .set_len(MAX_REPORT_BYTES + 1)
