@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +128,11 @@ pub enum Format {
     /// `minidump.dmp`. Not available yet.
     Minidump,
 }
+
+/// A name that is no format.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("unknown format '{0}'; known are json, text, html, core, minidump")]
+pub struct UnknownFormat(pub String);
 
 /// What is recorded of a command line, which may hold secrets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -260,6 +266,14 @@ impl Format {
     }
 }
 
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        Self::from_name(text).ok_or_else(|| UnknownFormat(text.to_owned()))
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -276,6 +290,16 @@ impl fmt::Display for Origin {
 mod tests {
     use super::*;
     use crate::config::Action;
+
+    #[test]
+    fn formats_are_named_alike_everywhere() {
+        for format in Format::ALL {
+            assert_eq!(format.name().parse(), Ok(format));
+            assert_eq!(serde_json::to_string(&format).unwrap(), format!("\"{format}\""));
+            let message = UnknownFormat(String::new()).to_string();
+            assert!(message.contains(format.name()), "{message}");
+        }
+    }
 
     #[test]
     fn a_configuration_survives_the_way_between_processes() {

@@ -4,6 +4,7 @@ mod service;
 mod values;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -25,6 +26,19 @@ pub struct Loaded {
     names: BTreeMap<String, Origin>,
 }
 
+/// A configuration with errors, displayed one a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unusable(pub Vec<Problem>);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration cannot be used:")?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n{problem}"))
+    }
+}
+
+impl std::error::Error for Unusable {}
+
 impl Loaded {
     /// How many problems of that severity there are.
     pub fn count(&self, severity: Severity) -> usize {
@@ -37,6 +51,22 @@ impl Loaded {
     /// Whether the configuration cannot be used.
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
+    }
+
+    /// The configuration, with its warnings for the caller to show.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable`] with every error, if there is one.
+    pub fn accept(self) -> Result<(Config, Vec<Problem>), Unusable> {
+        if self.has_errors() {
+            let errors = self
+                .problems
+                .into_iter()
+                .filter(|problem| problem.severity == Severity::Error);
+            return Err(Unusable(errors.collect()));
+        }
+        Ok((self.config, self.problems))
     }
 
     /// Adds what one file says: services join the others, other keys replace what earlier files said.
@@ -274,6 +304,22 @@ environment = [\"*\"]
                 "f:14:16: warning: every variable is recorded, secrets included",
             ]
         );
+    }
+
+    #[test]
+    fn only_errors_make_a_configuration_unusable() {
+        let text = "[[service]]\nname = \"api\"\non_fault = \"exit\"\n";
+        let (config, warnings) = parse(Path::new("f"), text).accept().unwrap();
+        assert_eq!((config.services.len(), warnings.len()), (1, 1));
+        let unusable = parse(Path::new("f"), &format!("{text}x = 1\n"))
+            .accept()
+            .unwrap_err();
+        let shown = unusable.to_string();
+        assert!(
+            shown.starts_with("the configuration cannot be used:\nf:4:1: error: unknown key 'x'"),
+            "{shown}"
+        );
+        assert!(!shown.contains("warning"), "{shown}");
     }
 
     #[test]
