@@ -6,17 +6,21 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
 
-use crate::support::{DEADLINE, Running, Sickbay, found_in_path, skip, spawn};
+use nix::unistd::Pid;
+
+use crate::support::{DEADLINE, Running, Sickbay, await_that, found_in_path, skip, spawn};
 
 const INTERRUPT: &str = "\u{3}";
 const QUIT: &str = "\u{1c}";
 const SUSPEND: &str = "\u{1a}";
+const END_OF_FILE: &str = "\u{4}";
 
 /// An interactive shell on a terminal of its own.
 struct Terminal {
     keyboard: File,
     screen: Receiver<Vec<u8>>,
     seen: String,
+    shell_group: Option<Pid>,
     _shell: Running,
 }
 
@@ -25,7 +29,7 @@ impl Terminal {
         let pair = nix::pty::openpty(None, None).expect("a pseudoterminal");
         let slave = nix::unistd::ttyname(&pair.slave).expect("the terminal's name");
         // setsid --ctty makes its stdin the controlling terminal of the new session.
-        let script = "exec setsid --ctty bash --norc --noprofile -i <\"$0\" >\"$0\" 2>&1";
+        let script = "exec setsid --ctty bash --norc --noprofile --noediting -i <\"$0\" >\"$0\" 2>&1";
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", script])
@@ -49,15 +53,32 @@ impl Terminal {
             keyboard,
             screen,
             seen: String::new(),
+            shell_group: None,
             _shell: shell,
         };
         terminal.type_in("stty -echo; PS1=; echo terminal-is-$((40 + 2))\n");
         terminal.expect("terminal-is-42");
+        terminal.shell_group = Some(terminal.foreground_group());
         terminal
     }
 
     fn type_in(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).expect("type");
+    }
+
+    fn foreground_group(&self) -> Pid {
+        nix::unistd::tcgetpgrp(&self.keyboard).expect("the terminal's foreground process group")
+    }
+
+    /// Presses a key that ends the foreground job, and waits until the shell has the terminal again.
+    ///
+    /// The kernel throws away what is typed before it has handled such a key.
+    #[track_caller]
+    fn end_job_by(&mut self, key: &str) {
+        self.type_in(key);
+        await_that("the shell to take the terminal", || {
+            (Some(self.foreground_group()) == self.shell_group).then_some(())
+        });
     }
 
     /// Waits until the screen shows `text` after everything expected before.
@@ -101,14 +122,14 @@ fn keyboard_session(prefix: &str) {
         terminal.expect(&format!("resumed {round}"));
     }
 
-    terminal.type_in(INTERRUPT);
+    terminal.end_job_by(INTERRUPT);
     terminal.type_in("echo status-$?\n");
     terminal.expect("status-130");
 
     terminal.type_in(&format!("{prefix} cat\n"));
     terminal.type_in("second program\n");
     terminal.expect("second program");
-    terminal.type_in(QUIT);
+    terminal.end_job_by(QUIT);
     terminal.type_in("echo status-$?\n");
     terminal.expect("status-131");
 
@@ -120,7 +141,7 @@ fn keyboard_session(prefix: &str) {
     terminal.expect("cat");
     terminal.type_in("in the foreground\n");
     terminal.expect("in the foreground");
-    terminal.type_in("\u{4}");
+    terminal.end_job_by(END_OF_FILE);
     terminal.type_in("echo status-$?\n");
     terminal.expect("status-0");
 }

@@ -69,7 +69,9 @@ fn arguments_environment_and_directory_are_the_callers() {
 /// Signal masks and dispositions, limits, descriptors, privileges: all inherited as if by exec alone.
 #[test]
 fn what_a_program_inherits_is_unchanged() {
-    same_both_ways("grep -E '^(Sig|Shd|NoNewPrivs|Seccomp|Cap|Groups|Uid|Gid)' /proc/self/status");
+    same_both_ways(
+        "grep -E '^(SigP|SigB|SigI|SigC|Shd|NoNewPrivs|Seccomp|Cap|Groups|Uid|Gid)' /proc/self/status",
+    );
     same_both_ways("ls /proc/self/fd");
     same_both_ways("ulimit -a; umask; nice");
     same_both_ways("cut -d' ' -f7 /proc/self/stat; cat /proc/self/oom_score_adj /proc/self/cgroup");
@@ -108,14 +110,14 @@ fn the_program_is_traced_from_its_first_instruction() {
 
 #[test]
 fn signals_sent_to_the_supervisor_reach_the_program() {
-    let script = "trap 'echo got HUP' HUP; trap 'echo got USR1' USR1; trap 'echo got TERM; exit 3' TERM
-                  echo ready; while :; do read -r line || exit 9; done";
+    let script =
+        "trap 'echo got HUP' HUP; trap 'echo got USR1' USR1; trap 'echo got TERM; kill $!; exit 3' TERM
+                  sleep 1000 & echo ready; while :; do wait; done";
     let sickbay = Sickbay::new();
     let mut supervisor = sickbay.start("/bin/bash", &["-c", script]);
     supervisor.stdout_line("ready");
     for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGTERM] {
         supervisor.signal(signal);
-        supervisor.write("wake\n");
         supervisor.stdout_line(&format!("got {}", signal.as_str().trim_start_matches("SIG")));
     }
     assert_eq!(supervisor.finish().code(), 3);

@@ -102,10 +102,9 @@ static int aio(void)
 
 static int child(void)
 {
+    pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        close(STDOUT_FILENO);
-        pid_t parent = getppid();
         struct timespec tick = {0, 10000000};
         while (getppid() == parent)
             nanosleep(&tick, NULL);
