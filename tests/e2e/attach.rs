@@ -93,33 +93,36 @@ fn an_interrupt_lets_go_of_everything() {
     }
 }
 
+/// Signals flow the whole time: before, during and after each attach and each release.
 #[test]
-fn attaching_again_and_again_loses_nothing() {
-    let mut counter = spawn(Command::new(fixture("counter")).arg("5000"));
-    let pid: i32 = counter.stdout_line("ready").parse().unwrap();
-    let sender = spawn(Command::new(fixture("counter")).args(["send", &pid.to_string(), "5000"]));
-    for _ in 0..5 {
+fn attaching_again_and_again_loses_no_signal() {
+    const ROUNDS: usize = 5;
+    const EACH: usize = 4000;
+    let mut counter = spawn(Command::new(fixture("counter")).arg((ROUNDS * EACH).to_string()));
+    let pid = counter.stdout_line("ready");
+    for round in 0..ROUNDS {
+        let (count, first) = (EACH.to_string(), (round * EACH).to_string());
+        let sender = spawn(Command::new(fixture("counter")).args(["send", &pid, &count, &first]));
         let sickbay = Sickbay::new();
-        let mut supervisor = spawn(&mut sickbay.attach_command(pid));
-        let held = await_that("attached, or the counter is done", || {
-            if !proc::is_alive(pid) {
-                return Some(false);
-            }
-            supervisor
-                .stderr_so_far()
-                .contains("sickbay: attached: ")
-                .then_some(true)
+        let mut supervisor = spawn(&mut sickbay.attach_command(pid.parse().unwrap()));
+        let held = await_that("attached, or every signal received", || {
+            let announced = supervisor.stderr_so_far().contains("sickbay: attached: ");
+            (announced || !proc::is_alive(counter.pid())).then_some(announced)
         });
-        if held {
-            supervisor.signal(Signal::SIGINT);
-        }
+        assert!(
+            held || round + 1 == ROUNDS,
+            "round {round}: {}",
+            supervisor.stderr_so_far()
+        );
+        supervisor.signal(Signal::SIGINT);
         supervisor.ended();
+        assert_eq!(sender.finish().code(), 0);
     }
-    assert_eq!(sender.finish().stdout, "sent 5000\n");
     let outcome = counter.finish();
+    let last = format!("received {}, in order", ROUNDS * EACH);
     assert_eq!(
         (outcome.code(), outcome.stdout.lines().last()),
-        (0, Some("received 5000, in order")),
+        (0, Some(last.as_str())),
         "{outcome:#?}"
     );
 }

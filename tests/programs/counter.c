@@ -1,5 +1,5 @@
 /* counter N: takes N queued realtime signals and prints "received N, in order" or what was wrong; SIGTERM ends it early.
- * counter send PID N: queues N realtime signals to PID, each with its number as payload. */
+ * counter send PID N [FIRST]: queues N realtime signals to PID, each with its number, from FIRST on, as payload. */
 #include "fixture.h"
 
 static volatile sig_atomic_t received, out_of_order, terminated;
@@ -21,9 +21,9 @@ static void terminate(int signal, siginfo_t *info, void *context)
     terminated = 1;
 }
 
-static int send_to(pid_t pid, long count)
+static int send_to(pid_t pid, long count, int first)
 {
-    for (int payload = 0; payload < count; payload++)
+    for (int payload = first; payload < first + count; payload++)
         while (sigqueue(pid, SIGRTMIN, (union sigval){.sival_int = payload}) != 0) {
             need(errno == EAGAIN, "sigqueue");
             sched_yield();
@@ -50,7 +50,7 @@ static int count_to(long wanted)
 
 int main(int argc, char **argv)
 {
-    if (argc == 4 && strcmp(argv[1], "send") == 0)
-        return send_to(atoi(argv[2]), number_or(argc, argv, 3, 0));
+    if (argc >= 4 && strcmp(argv[1], "send") == 0)
+        return send_to(atoi(argv[2]), number_or(argc, argv, 3, 0), (int)number_or(argc, argv, 4, 0));
     return count_to(number_or(argc, argv, 1, 1000));
 }
