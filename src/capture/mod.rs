@@ -1,1 +1,21 @@
-//! Copies a stopped thread or process into a Capture; interprets nothing.
+//! Copies a stopped thread or process into a [`Capture`]; interprets nothing.
+//!
+//! What is copied stays as the kernel gave it: register sets, `siginfo_t`, stacks and the text of /proc files
+//! are ranges of one byte blob, named by a small index. So the time a thread is held goes into copying alone,
+//! and everything that reads the copy (and may be wrong about it) runs later, in another process.
+
+mod abort_message;
+pub mod ending;
+pub mod fault;
+mod freeze;
+pub mod maps;
+mod memory;
+mod model;
+mod modules;
+mod process;
+
+pub use freeze::{Frozen, freeze};
+pub use model::{
+    Blob, Capture, CaptureError, Facts, FaultFacts, Kind, MemoryRange, Missing, ModuleFile, OpenFile, Pause,
+    Phase, Precursor, ProcessFacts, Purpose, StackRange, ThreadFacts,
+};

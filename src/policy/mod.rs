@@ -1,1 +1,15 @@
 //! Pure: a fault and the rules in, an action out, with the reason in words.
+//!
+//! [`decide`] picks what happens to the thread, [`Budget`] whether the fault is recorded or only counted. Both
+//! see nothing but their arguments: the time comes in as a number, the fault as [`FaultFacts`]. Whatever is
+//! configured, two things hold: an action that this version cannot carry out is passed over, and a signal that
+//! the thread's own instruction, the thread itself or the kernel raised is never suppressed, because the same
+//! instruction would fault again without end and `abort(3)` would go on into code that must not run.
+
+mod budget;
+mod decide;
+mod matching;
+
+pub use budget::{Admission, Budget};
+pub use decide::{Decision, decide};
+pub use matching::FaultFacts;

@@ -4,8 +4,18 @@
 //! realtime signals exist, and an unknown value must pass through unchanged.
 #![allow(unsafe_code)]
 
+pub mod deadline;
+pub mod fail;
 mod ids;
+pub mod memory;
+pub mod pidfd;
+pub mod process;
+pub mod ptrace;
+pub mod regs;
 pub mod signal;
+pub mod socket;
+pub mod wait;
+pub mod wake;
 
 pub use ids::{Pid, StartTime, Tid};
 pub use signal::SigNo;

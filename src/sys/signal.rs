@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Pid;
+
 /// A signal number as the kernel counts them: 1 to 64, realtime signals and the C library's own included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -278,6 +280,95 @@ pub fn code_name(signal: SigNo, code: i32) -> Option<&'static str> {
     }
 }
 
+/// `siginfo_t` as the kernel filled it: 128 bytes, read by the layout of asm-generic/siginfo.h on 64-bit
+/// architectures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SigInfo([u8; 128]);
+
+impl SigInfo {
+    /// Size of `siginfo_t`, bytes.
+    pub const SIZE: usize = 128;
+
+    /// Reads the kernel's bytes; none if there are fewer than 128.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Some(Self(bytes.get(..Self::SIZE)?.try_into().ok()?))
+    }
+
+    /// The kernel's bytes, whole.
+    pub const fn new_raw(bytes: [u8; Self::SIZE]) -> Self {
+        Self(bytes)
+    }
+
+    /// The kernel's bytes again.
+    pub fn as_bytes(&self) -> &[u8; 128] {
+        &self.0
+    }
+
+    /// `si_signo`.
+    pub fn signal(&self) -> SigNo {
+        SigNo(self.int(0))
+    }
+
+    /// `si_code`: above 0 where the kernel raised the signal, 0 or below where a process sent it.
+    pub fn code(&self) -> i32 {
+        self.int(8)
+    }
+
+    /// Whether a process sent the signal (`kill`, `tgkill`, `sigqueue`), as opposed to the kernel.
+    pub fn is_sent(&self) -> bool {
+        self.code() <= 0
+    }
+
+    /// `si_addr` of a fault that the kernel raised: a memory address for SIGSEGV and SIGBUS, the
+    /// instruction's for SIGILL, SIGFPE and SIGTRAP.
+    pub fn address(&self) -> Option<u64> {
+        let raised = self.code() > 0 && self.code() != SI_KERNEL;
+        (raised && self.signal().is_hardware()).then(|| self.long(16))
+    }
+
+    /// `si_pid` and `si_uid` of a signal that a process sent (`SI_USER`, `SI_TKILL`, `SI_QUEUE`).
+    pub fn sender(&self) -> Option<(Pid, u32)> {
+        matches!(self.code(), 0 | SI_QUEUE | SI_TKILL | SI_MESGQ)
+            .then(|| (Pid(self.int(16)), self.int(20) as u32))
+    }
+
+    /// `si_syscall` and `si_call_addr` of a SIGSYS that seccomp or user dispatch raised.
+    pub fn blocked_call(&self) -> Option<(i32, u64)> {
+        (self.signal() == SigNo::SYS && self.code() > 0).then(|| (self.int(24), self.long(16)))
+    }
+
+    /// One as the kernel would build it, for tests of pure code.
+    pub fn new(signal: SigNo, code: i32, address: u64) -> Self {
+        let mut bytes = [0; 128];
+        bytes[0..4].copy_from_slice(&signal.0.to_le_bytes());
+        bytes[8..12].copy_from_slice(&code.to_le_bytes());
+        bytes[16..24].copy_from_slice(&address.to_le_bytes());
+        Self(bytes)
+    }
+
+    fn int(&self, offset: usize) -> i32 {
+        self.long(offset) as i32
+    }
+
+    fn long(&self, offset: usize) -> u64 {
+        self.0
+            .iter()
+            .skip(offset)
+            .take(8)
+            .rev()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte))
+    }
+}
+
+/// `si_code` of a signal that the kernel raised without saying why.
+pub const SI_KERNEL: i32 = 0x80;
+/// `si_code` of `sigqueue(3)`.
+pub const SI_QUEUE: i32 = -1;
+/// `si_code` of a message queue notification.
+pub const SI_MESGQ: i32 = -3;
+/// `si_code` of `tgkill(2)`, which `raise(3)`, `abort(3)` and `pthread_kill(3)` use.
+pub const SI_TKILL: i32 = -6;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,6 +396,19 @@ mod tests {
     fn the_c_librarys_own_signals_have_numbers_for_names() {
         assert_eq!(SigNo(32).to_string(), "SIG32");
         assert_eq!(SigNo(libc::SIGRTMIN()).to_string(), "SIGRTMIN+0");
+    }
+
+    #[test]
+    fn siginfo_tells_sender_from_address() {
+        let fault = SigInfo::new(SigNo::SEGV, 1, 0x8);
+        assert_eq!(
+            (fault.signal(), fault.address(), fault.sender()),
+            (SigNo::SEGV, Some(8), None)
+        );
+        let sent = SigInfo::new(SigNo::SEGV, 0, 1000 << 32 | 4711);
+        assert_eq!((sent.address(), sent.sender()), (None, Some((Pid(4711), 1000))));
+        assert_eq!(SigInfo::new(SigNo::SEGV, SI_KERNEL, 0).address(), None);
+        assert_eq!(SigInfo::from_bytes(&[0; 12]), None);
     }
 
     #[test]

@@ -1,1 +1,225 @@
-//! The tracer process: the path of one fault.
+//! The tracer process: attaches to one service and takes each fault along its path.
+//!
+//! Single-threaded, since ptrace requests and SIGCHLD belong to one thread and one process. It opens no file on a
+//! disk of its own, and waits for nobody without a limit: what it has to say is queued where its front is slow.
+//!
+//! Its end is the detach that no system call notices (ptrace(2): tracees are released when their tracer exits,
+//! running ones without being woken). So letting go is nothing but to return from [`main`], and its death by any
+//! cause leaves the service running.
+
+mod departure;
+mod incident;
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::config::Service;
+use crate::ipc::{Channel, ChannelError, FromTracer, Received, ToTracer};
+use crate::policy::Budget;
+use crate::sys::ptrace::Options;
+use crate::sys::wake::Wake;
+use crate::sys::{Pid, SigNo, fail, process};
+use crate::trace::{AttachError, Engine, Turn};
+
+/// When audits follow an attachment, and the interval that stays.
+const AUDITS: [Duration; 4] = [
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+    Duration::from_secs(30),
+];
+/// How long a tracer that lets go waits for its front to take the last messages.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// One service under the eyes of this process.
+struct Tracer {
+    service: Service,
+    channel: Channel,
+    wake: Wake,
+    engine: Engine,
+    budget: Budget,
+    started: Instant,
+    audit: Audit,
+    incidents: u64,
+}
+
+/// When to look for threads that slipped through.
+struct Audit {
+    step: usize,
+    due: Option<Instant>,
+}
+
+/// Why a tracer ends.
+#[derive(Debug, thiserror::Error)]
+enum TracerError {
+    /// The front is gone.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// A system call that cannot fail here did.
+    #[error("failed to set up a tracer: {0}")]
+    Setup(#[from] std::io::Error),
+    /// The front does not speak our language.
+    #[error("the first message names no service")]
+    NoService,
+}
+
+/// Runs a tracer on descriptor 0 until its front lets it go, or is gone.
+pub fn main() -> std::process::ExitCode {
+    match set_up().and_then(Tracer::run) {
+        Ok(()) | Err(TracerError::Channel(ChannelError::Closed)) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn set_up() -> Result<Tracer, TracerError> {
+    // Signals of the terminal and of a service manager are for the front; its end is ours.
+    let _ = nix::unistd::setsid();
+    for signal in [SigNo::HUP, SigNo::INT, SigNo::QUIT, SigNo::TERM, SigNo::TSTP] {
+        process::ignore(signal);
+    }
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Each module of a capture is an open file; with fewer some are missing and said to be.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+    let mut channel = Channel::new(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let (ToTracer::Begin(service), _) = channel.receive()? else {
+        return Err(TracerError::NoService);
+    };
+    let wake = Wake::install(channel.as_fd())?;
+    let options = if service.children {
+        Options::threads().with_children()
+    } else {
+        Options::threads()
+    };
+    Ok(Tracer {
+        budget: Budget::per_minute(service.report.max_per_minute),
+        service: *service,
+        channel,
+        wake,
+        engine: Engine::new(options),
+        started: Instant::now(),
+        audit: Audit { step: 0, due: None },
+        incidents: 0,
+    })
+}
+
+impl Tracer {
+    fn run(mut self) -> Result<(), TracerError> {
+        loop {
+            if self.wake.take() && !self.attend()? {
+                fail::point("tracer.release");
+                return self.finish();
+            }
+            match self.engine.turn(&self.wake) {
+                Turn::Fault(fault) => self.incident(*fault)?,
+                Turn::Ending(ending) => self.departure(ending)?,
+                Turn::Exec(process) => self.warn_of_lost_privileges(process)?,
+                Turn::Woken => {}
+                Turn::Nobody => self.wait_for_front(),
+            }
+        }
+    }
+
+    /// Does what the front and the clock ask for. False: let go.
+    fn attend(&mut self) -> Result<bool, TracerError> {
+        self.channel.flush()?;
+        while let Received::Message(message, _) = self.channel.try_receive::<ToTracer>()? {
+            match message {
+                ToTracer::Begin(service) => self.service = *service,
+                ToTracer::Seize(process) => self.seize(process)?,
+                ToTracer::LetGo => return Ok(false),
+            }
+        }
+        if self.audit.due.is_some_and(|due| Instant::now() >= due) {
+            self.engine.audit();
+            self.audit.step = (self.audit.step + 1).min(AUDITS.len() - 1);
+            self.schedule();
+        }
+        Ok(true)
+    }
+
+    fn seize(&mut self, process: Pid) -> Result<(), TracerError> {
+        if let Err(error) = self.engine.attach(process) {
+            return self.say(FromTracer::Refused {
+                process,
+                reason: error.to_string(),
+                permission: matches!(
+                    error,
+                    AttachError::NotPermitted | AttachError::Traced { .. } | AttachError::Refused(_)
+                ),
+                absent: matches!(error, AttachError::NoSuchProcess(_)),
+            });
+        }
+        if self.service.children {
+            for (child, error) in self.engine.attach_descendants(process) {
+                self.say(FromTracer::Warning(format!(
+                    "cannot attach to {child}, a child of {process}: {error}"
+                )))?;
+            }
+        }
+        self.audit.step = 0;
+        self.schedule();
+        let (processes, threads) = (self.engine.processes(), self.engine.threads());
+        self.say(FromTracer::Attached {
+            process,
+            processes,
+            threads,
+        })
+    }
+
+    fn schedule(&mut self) {
+        let step = if self.engine.has_departing() {
+            self.audit.step.min(2)
+        } else {
+            self.audit.step
+        };
+        self.audit.due = Some(Instant::now() + AUDITS[step]);
+        self.wake.after(AUDITS[step]);
+    }
+
+    /// Queues a message. A front that does not read loses messages, and hears of it when it reads again.
+    fn say(&mut self, message: FromTracer) -> Result<(), TracerError> {
+        self.say_with(message, Vec::new())
+    }
+
+    fn say_with(
+        &mut self,
+        message: FromTracer,
+        descriptors: Vec<std::os::fd::OwnedFd>,
+    ) -> Result<(), TracerError> {
+        match self.channel.send(&message, descriptors) {
+            Err(error @ ChannelError::Closed) => Err(error.into()),
+            Err(error) => {
+                log::warn!("{error}");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn wait_for_front(&self) {
+        let mut socket = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut socket, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => self.wake.note(),
+            Err(errno) => log::warn!("failed to wait for the front: {errno}"),
+        }
+    }
+
+    /// Waits until the front has taken what is queued, for a while.
+    fn finish(mut self) -> Result<(), TracerError> {
+        let deadline = Instant::now() + LAST_WORDS;
+        while self.channel.is_behind() && Instant::now() < deadline {
+            let mut socket = [PollFd::new(self.channel.as_fd(), PollFlags::POLLOUT)];
+            let _ = poll(&mut socket, PollTimeout::from(100_u16));
+            self.channel.flush()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,270 @@
+//! One fault, copied whole: what is taken in which order while threads are held.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::config::ReportOptions;
+use crate::sys::memory::Memory;
+use crate::sys::ptrace::Stopped;
+use crate::sys::regs::{EXTENDED_SET, GeneralRegisters, NT_PRFPREG, NT_PRSTATUS};
+use crate::sys::signal::SigInfo;
+use crate::sys::{Pid, SigNo, StartTime, Tid};
+
+use super::freeze::Frozen;
+use super::maps::Maps;
+use super::process::read_bounded;
+use super::{
+    Blob, Capture, FaultFacts, Kind, ModuleFile, Phase, Precursor, Purpose, ThreadFacts, abort_message,
+};
+
+/// The most that is kept of `/proc/PID/task/TID/stat`.
+const MAX_STAT: u64 = 4096;
+
+/// What is copied.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The thread that took the signal.
+    pub thread: &'a Stopped,
+    /// Its process.
+    pub process: Pid,
+    /// When that started.
+    pub start: StartTime,
+    /// The signal; none for a capture on demand.
+    pub signal: Option<SigNo>,
+    /// Its `siginfo_t`.
+    pub siginfo: Option<SigInfo>,
+    /// A hardware fault that the program's own handler took before.
+    pub handled: Option<Handled<'a>>,
+    /// When the stop was seen.
+    pub seen: Instant,
+}
+
+/// A hardware fault that the program's own handler took.
+#[derive(Debug)]
+pub struct Handled<'a> {
+    /// The thread.
+    pub tid: Tid,
+    /// The signal.
+    pub signal: SigNo,
+    /// `siginfo_t`.
+    pub siginfo: &'a SigInfo,
+    /// The registers.
+    pub registers: &'a GeneralRegisters,
+    /// When.
+    pub seen: Instant,
+}
+
+/// A copy, and the files of its modules in the order of their descriptor numbers.
+#[derive(Debug, Default)]
+pub struct Copied {
+    /// The copy.
+    pub capture: Capture,
+    /// Open module files.
+    pub files: Vec<OwnedFd>,
+}
+
+/// Measures the parts of a pause.
+struct Ledger(Instant);
+
+impl Ledger {
+    fn close(&mut self, capture: &mut Capture, name: &str) {
+        let now = Instant::now();
+        let us = micros(now - self.0);
+        capture.facts.pause.phases.push(Phase {
+            name: name.to_owned(),
+            us,
+        });
+        self.0 = now;
+    }
+}
+
+/// Copies a stopped thread, the frozen ones beside it, and what /proc says of their process.
+pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> Copied {
+    let mut capture = Capture::default();
+    let tid = subject.thread.tid();
+    let mut ledger = Ledger(Instant::now());
+    capture.facts.kind = if subject.signal.is_some() {
+        Kind::Fault
+    } else {
+        Kind::Capture
+    };
+    capture.facts.time_us = wall_clock(subject.seen);
+    capture.facts.process.start_time = subject.start.0;
+    capture.facts.missing.extend_from_slice(&frozen.missing);
+
+    let mut registers = Vec::with_capacity(frozen.threads.len() + 1);
+    for thread in std::iter::once(subject.thread).chain(frozen.threads.iter().map(|(thread, _)| thread)) {
+        let place = capture.facts.threads.len();
+        registers.extend(capture.copy_registers(thread).map(|general| (place, general)));
+    }
+    ledger.close(&mut capture, "registers");
+
+    capture.copy_maps(subject.process, tid);
+    let maps = Maps::parse(
+        capture
+            .facts
+            .process
+            .maps
+            .map(|blob| capture.get(blob))
+            .unwrap_or_default(),
+    );
+    ledger.close(&mut capture, "maps");
+
+    let memory = Memory::open(tid);
+    capture.copy_stacks(&memory, &maps, &registers, options);
+    ledger.close(&mut capture, "stacks");
+
+    if let Some((_, general)) = registers.first().filter(|(place, _)| *place == 0) {
+        capture.copy_around_registers(&memory, &maps, general);
+    }
+    capture.copy_vdso(&memory, &maps);
+    ledger.close(&mut capture, "memory");
+
+    let files = capture.open_modules(subject.process, tid, &maps);
+    ledger.close(&mut capture, "modules");
+
+    capture.copy_fault(subject, &memory, &maps, &files);
+    capture.copy_process(subject.process, tid, options);
+    ledger.close(&mut capture, "process");
+
+    capture.copy_names(subject.process);
+    ledger.close(&mut capture, "names");
+    Copied { capture, files }
+}
+
+impl Capture {
+    /// Copies the register sets of a thread and gives it a place.
+    fn copy_registers(&mut self, thread: &Stopped) -> Option<GeneralRegisters> {
+        let tid = thread.tid();
+        let general = self.copy_set(thread, NT_PRSTATUS);
+        let fp = self.copy_set(thread, NT_PRFPREG);
+        let extended = EXTENDED_SET.and_then(|kind| self.copy_set(thread, kind));
+        self.facts.threads.push(ThreadFacts {
+            tid,
+            name: None,
+            stat: None,
+            general,
+            fp,
+            extended,
+            stack: None,
+        });
+        match GeneralRegisters::from_bytes(self.get(general?)) {
+            Ok(registers) => Some(registers),
+            Err(error) => {
+                self.miss(format!("registers of thread {tid}"), error);
+                None
+            }
+        }
+    }
+
+    fn copy_set(&mut self, thread: &Stopped, kind: i32) -> Option<Blob> {
+        let offset = self.bytes.len() as u64;
+        match thread.register_set(kind, &mut self.bytes) {
+            Ok(len) => Some(Blob {
+                offset,
+                len: len as u64,
+            }),
+            Err(error) => {
+                self.miss(
+                    format!("register set {kind:#x} of thread {}", thread.tid()),
+                    error,
+                );
+                None
+            }
+        }
+    }
+
+    fn copy_fault(&mut self, subject: &Subject<'_>, memory: &Memory, maps: &Maps, files: &[OwnedFd]) {
+        let Some(signal) = subject.signal else { return };
+        let siginfo = subject.siginfo.map(|info| self.keep(info.as_bytes()));
+        let precursor = subject.handled.as_ref().map(|handled| {
+            self.copy_code(memory, maps, handled.registers.pc(), Purpose::PrecursorCode);
+            Precursor {
+                tid: handled.tid,
+                signal: handled.signal,
+                siginfo: self.keep(handled.siginfo.as_bytes()),
+                general: self.keep(&handled.registers.to_bytes()),
+                before_us: micros(subject.seen.saturating_duration_since(handled.seen)),
+            }
+        });
+        let sender = subject.siginfo.and_then(|info| info.sender());
+        let sender_comm = sender
+            .and_then(|(pid, _)| fs::read(format!("/proc/{pid}/comm")).ok())
+            .map(|name| String::from_utf8_lossy(name.trim_ascii_end()).into_owned());
+        let abort_message = (signal == SigNo::ABRT)
+            .then(|| self.abort_message(memory, files))
+            .flatten();
+        let tid = subject.thread.tid();
+        self.facts.fault = Some(FaultFacts {
+            tid,
+            signal,
+            siginfo,
+            precursor,
+            sender_comm,
+            abort_message,
+        });
+    }
+
+    fn abort_message(&mut self, memory: &Memory, files: &[OwnedFd]) -> Option<Blob> {
+        let opened: Vec<(&ModuleFile, File)> = self
+            .facts
+            .modules
+            .iter()
+            .filter_map(|module| {
+                let file = files.get(module.descriptor? as usize)?.try_clone().ok()?;
+                Some((module, File::from(file)))
+            })
+            .collect();
+        let borrowed: Vec<(&ModuleFile, &File)> =
+            opened.iter().map(|(module, file)| (*module, file)).collect();
+        let text = abort_message::read(memory, &borrowed)?;
+        Some(self.keep(&text))
+    }
+
+    /// Copies names, states and times of the threads.
+    fn copy_names(&mut self, process: Pid) {
+        for place in 0..self.facts.threads.len() {
+            let tid = self.facts.threads[place].tid;
+            let Ok(stat) = read_bounded(&format!("/proc/{process}/task/{tid}/stat"), MAX_STAT) else {
+                continue;
+            };
+            let blob = self.keep(&stat);
+            self.facts.threads[place].stat = Some(blob);
+            self.facts.threads[place].name = name_in_stat(&stat);
+        }
+    }
+}
+
+/// The name between the outermost parentheses of a stat line.
+fn name_in_stat(stat: &[u8]) -> Option<String> {
+    let open = stat.iter().position(|byte| *byte == b'(')?;
+    let close = stat.iter().rposition(|byte| *byte == b')')?;
+    Some(String::from_utf8_lossy(stat.get(open + 1..close)?).into_owned())
+}
+
+/// Microseconds of a duration.
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Microseconds since 1970 UTC at a moment of the monotonic clock.
+pub fn wall_clock(moment: Instant) -> i64 {
+    let then = SystemTime::now()
+        .checked_sub(moment.elapsed())
+        .unwrap_or(UNIX_EPOCH);
+    then.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_parentheses_and_spaces() {
+        assert_eq!(name_in_stat(b"7 (a) (b c) S 1 2"), Some("a) (b c".into()));
+        assert_eq!(name_in_stat(b"7 ("), None);
+        assert_eq!(name_in_stat(b")("), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! The memory map as far as copying needs it: where ranges end, what may be read, which files are mapped.
+//!
+//! Parsed here and not by a library because the process is held meanwhile: 2,000 lines (a thousand threads) take
+//! a tenth of the time that a complete model of them would.
+
+/// One mapping (proc_pid_maps(5)).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mapping {
+    /// First address.
+    pub low: u64,
+    /// End, exclusive.
+    pub high: u64,
+    /// Whether it may be read.
+    pub readable: bool,
+    /// Whether it may be executed.
+    pub executable: bool,
+    /// Where in the file it begins, bytes.
+    pub offset: u64,
+    /// Device, major and minor number.
+    pub device: (u32, u32),
+    /// Inode; 0 where no file is mapped.
+    pub inode: u64,
+    /// Path or pseudo-path; empty for anonymous memory.
+    pub name: String,
+}
+
+/// All mappings of a process, by address.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Maps(Vec<Mapping>);
+
+impl Maps {
+    /// Reads the text of `/proc/PID/maps`; lines that are none are passed over.
+    pub fn parse(text: &[u8]) -> Self {
+        Self(text.split(|byte| *byte == b'\n').filter_map(parse_line).collect())
+    }
+
+    /// The mapping that holds an address.
+    pub fn find(&self, address: u64) -> Option<&Mapping> {
+        let mapping = self.0.get(self.above(address).checked_sub(1)?)?;
+        (address < mapping.high).then_some(mapping)
+    }
+
+    /// The first readable mapping that begins above an address.
+    pub fn next_readable(&self, address: u64) -> Option<&Mapping> {
+        self.0
+            .get(self.above(address)..)?
+            .iter()
+            .find(|mapping| mapping.readable)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Mapping> {
+        self.0.iter()
+    }
+
+    /// How many begin at or below an address.
+    fn above(&self, address: u64) -> usize {
+        self.0.partition_point(|mapping| mapping.low <= address)
+    }
+}
+
+fn parse_line(line: &[u8]) -> Option<Mapping> {
+    let mut fields = line.splitn(6, |byte| *byte == b' ');
+    let mut next = || std::str::from_utf8(fields.next()?).ok();
+    let (low, high) = next()?.split_once('-')?;
+    let permissions = next()?.as_bytes();
+    let offset = next()?;
+    let (major, minor) = next()?.split_once(':')?;
+    let inode = next()?;
+    let name = fields.next().unwrap_or_default();
+    Some(Mapping {
+        low: u64::from_str_radix(low, 16).ok()?,
+        high: u64::from_str_radix(high, 16).ok()?,
+        readable: permissions.first() == Some(&b'r'),
+        executable: permissions.get(2) == Some(&b'x'),
+        offset: u64::from_str_radix(offset, 16).ok()?,
+        device: (
+            u32::from_str_radix(major, 16).ok()?,
+            u32::from_str_radix(minor, 16).ok()?,
+        ),
+        inode: inode.parse().ok()?,
+        name: String::from_utf8_lossy(name.trim_ascii_start()).into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_whole() {
+        let maps = Maps::parse(
+            b"00400000-00452000 r-xp 00001000 fe:02 173521      /usr/bin/a b\n\
+              7ffd1000-7ffd2000 rw-p 00000000 00:00 0                          [stack]\nnonsense\n",
+        );
+        let program = maps.find(0x400fff).unwrap();
+        assert_eq!(
+            (program.name.as_str(), program.device, program.inode),
+            ("/usr/bin/a b", (0xfe, 2), 173_521)
+        );
+        assert!(program.readable && program.executable);
+        assert_eq!(program.offset, 0x1000);
+        assert_eq!(maps.find(0x7ffd1000).unwrap().name, "[stack]");
+        assert_eq!((maps.find(0x452000), maps.find(0)), (None, None));
+    }
+}

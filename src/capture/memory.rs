@@ -1,0 +1,189 @@
+//! Stacks, the memory around registers, code: which ranges are copied, and how far.
+//!
+//! The ranges of all threads go into few `process_vm_readv(2)` calls; the faulting thread's come first and the
+//! total is bounded, so that a thousand deep stacks cannot crowd it out.
+
+use crate::config::ReportOptions;
+use crate::sys::memory::{Memory, Span};
+use crate::sys::regs::GeneralRegisters;
+
+use super::maps::{Mapping, Maps};
+use super::{Blob, Capture, MemoryRange, Purpose, StackRange};
+
+/// Bytes below the stack pointer that leaf functions use (System V ABI, "the red zone").
+const RED_ZONE: u64 = 128;
+/// How far above a stack pointer in no readable mapping (a guard page) the stack's mapping is looked for.
+const OVERFLOW_REACH: u64 = 1 << 20;
+/// How much around a register is copied, and how much of it lies below the address.
+const AROUND: u64 = 256;
+const BELOW: u64 = 32;
+/// How much around a program counter is copied, half of it on each side.
+const CODE: u64 = 256;
+/// The vdso is two to four pages.
+const MAX_VDSO: u64 = 64 << 10;
+
+impl Capture {
+    /// Copies the stacks of `threads` (places in `facts.threads` with their registers), the faulting one first.
+    pub(super) fn copy_stacks(
+        &mut self,
+        memory: &Memory,
+        maps: &Maps,
+        threads: &[(usize, GeneralRegisters)],
+        options: &ReportOptions,
+    ) {
+        let mut budget = options.memory.0;
+        let mut wanted = Vec::with_capacity(threads.len());
+        let mut cut = 0_usize;
+        for (order, (place, registers)) in threads.iter().enumerate() {
+            let cap = if order == 0 {
+                options.fault_stack.0
+            } else {
+                options.thread_stack.0
+            };
+            match stack_span(maps, registers.sp(), cap.min(budget)) {
+                Some((mapping, span)) => {
+                    budget -= span.len as u64;
+                    cut += usize::from(budget == 0);
+                    wanted.push((*place, registers.sp(), mapping, span));
+                }
+                None => self.miss(
+                    format!("stack of thread {}", self.facts.threads[*place].tid),
+                    format!("its stack pointer {:#x} is in no mapping", registers.sp()),
+                ),
+            }
+        }
+        if cut > 0 {
+            let limit = options.memory;
+            self.miss(
+                "stacks",
+                format!("the limit of {limit} was reached: {cut} threads have less than is configured"),
+            );
+        }
+        let spans: Vec<Span> = wanted.iter().map(|(.., span)| *span).collect();
+        let mut offset = self.bytes.len() as u64;
+        let sizes = memory.read(&spans, &mut self.bytes);
+        for ((place, pointer, mapping, span), size) in wanted.into_iter().zip(sizes) {
+            let data = Blob {
+                offset,
+                len: size as u64,
+            };
+            offset += size as u64;
+            self.facts.threads[place].stack = Some(StackRange {
+                pointer,
+                low: mapping.low,
+                high: mapping.high,
+                start: span.start,
+                data,
+            });
+        }
+    }
+
+    /// Copies the memory around every register of the faulting thread that points into a readable mapping.
+    pub(super) fn copy_around_registers(
+        &mut self,
+        memory: &Memory,
+        maps: &Maps,
+        registers: &GeneralRegisters,
+    ) {
+        for (name, value) in registers.pointers() {
+            let start = value.saturating_sub(BELOW) & !7;
+            self.copy_around(
+                memory,
+                maps,
+                value,
+                start,
+                AROUND,
+                Purpose::Register(name.to_owned()),
+            );
+        }
+        let pc = registers.pc();
+        self.copy_around(memory, maps, pc, pc.saturating_sub(CODE / 2), CODE, Purpose::Code);
+    }
+
+    /// Copies the code around the program counter of an earlier fault.
+    pub(super) fn copy_code(&mut self, memory: &Memory, maps: &Maps, pc: u64, purpose: Purpose) {
+        self.copy_around(memory, maps, pc, pc.saturating_sub(CODE / 2), CODE, purpose);
+    }
+
+    /// Copies the vdso, which is a module without a file.
+    pub(super) fn copy_vdso(&mut self, memory: &Memory, maps: &Maps) {
+        if let Some(vdso) = maps.iter().find(|mapping| mapping.name == "[vdso]") {
+            let bytes = memory.read_span(vdso.low, (vdso.high - vdso.low).min(MAX_VDSO) as usize);
+            let data = self.keep(&bytes);
+            self.facts.memory.push(MemoryRange {
+                purpose: Purpose::Vdso,
+                start: vdso.low,
+                data,
+            });
+        }
+    }
+
+    fn copy_around(&mut self, memory: &Memory, maps: &Maps, at: u64, start: u64, len: u64, purpose: Purpose) {
+        let Some(mapping) = maps.find(at).filter(|mapping| mapping.readable) else {
+            return;
+        };
+        let start = start.max(mapping.low);
+        let end = start.saturating_add(len).min(mapping.high);
+        let bytes = memory.read_span(start, (end - start) as usize);
+        if !bytes.is_empty() {
+            let data = self.keep(&bytes);
+            self.facts.memory.push(MemoryRange { purpose, start, data });
+        }
+    }
+}
+
+/// The part of a stack to copy, and the mapping it lies in.
+fn stack_span(maps: &Maps, sp: u64, cap: u64) -> Option<(&Mapping, Span)> {
+    let mapping = maps.find(sp).filter(|mapping| mapping.readable).or_else(|| {
+        maps.next_readable(sp)
+            .filter(|mapping| mapping.low - sp <= OVERFLOW_REACH)
+    })?;
+    let start = sp.saturating_sub(RED_ZONE).max(mapping.low);
+    let len = (mapping.high - start).min(cap);
+    Some((
+        mapping,
+        Span {
+            start,
+            len: len as usize,
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAPS: &[u8] = b"\
+        00400000-00401000 r-xp 00000000 08:01 11 /bin/x\n\
+        7f0000000000-7f0000001000 ---p 00000000 00:00 0 \n\
+        7f0000001000-7f0000011000 rw-p 00000000 00:00 0 \n";
+
+    #[test]
+    fn a_stack_is_copied_from_the_red_zone_up_to_the_limit() {
+        let maps = Maps::parse(MAPS);
+        let (mapping, span) = stack_span(&maps, 0x7f00_0000_8000, 0x1000).unwrap();
+        assert_eq!((mapping.low, mapping.high), (0x7f00_0000_1000, 0x7f00_0001_1000));
+        assert_eq!(
+            span,
+            Span {
+                start: 0x7f00_0000_7f80,
+                len: 0x1000
+            }
+        );
+        let (_, whole) = stack_span(&maps, 0x7f00_0001_0ff8, 1 << 20).unwrap();
+        assert_eq!(whole.start + whole.len as u64, 0x7f00_0001_1000);
+    }
+
+    #[test]
+    fn an_overflown_stack_is_copied_from_its_lowest_page() {
+        let (_, span) = stack_span(&Maps::parse(MAPS), 0x7f00_0000_0ff8, 1 << 20).unwrap();
+        assert_eq!(
+            span,
+            Span {
+                start: 0x7f00_0000_1000,
+                len: 0x10000
+            }
+        );
+        assert_eq!(stack_span(&Maps::parse(MAPS), 0x1234, 1 << 20), None);
+    }
+}

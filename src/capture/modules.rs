@@ -1,0 +1,132 @@
+//! The files that a process has mapped code from, opened while it exists.
+//!
+//! `/proc/PID/map_files` leads to the mapped file itself, whatever its path means by now, but asks for
+//! CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE (proc_pid_map_files(5)). Without those the path is followed inside the
+//! process's root, and the file is taken only if device and inode are those of the mapping.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+use crate::sys::{Pid, Tid};
+
+use super::maps::{Mapping, Maps};
+use super::{Capture, ModuleFile};
+
+/// The most mapped files that are listed and opened.
+const MAX_MODULES: usize = 1024;
+
+impl Capture {
+    /// Lists the mapped files with code, and opens them.
+    pub(super) fn open_modules(&mut self, pid: Pid, tid: Tid, maps: &Maps) -> Vec<OwnedFd> {
+        let mut places: HashMap<((u32, u32), u64), usize> = HashMap::new();
+        let mut code: Vec<Option<Mapping>> = Vec::new();
+        for mapping in maps.iter().filter(|mapping| mapping.inode != 0) {
+            let key = (mapping.device, mapping.inode);
+            let place = *places.entry(key).or_insert_with(|| {
+                self.facts.modules.push(module_of(mapping));
+                code.push(None);
+                code.len() - 1
+            });
+            self.facts.modules[place].high = mapping.high;
+            if mapping.executable && code[place].is_none() {
+                code[place] = Some(mapping.clone());
+            }
+        }
+        let mut with_code = code.iter().map(Option::is_some);
+        self.facts.modules.retain(|_| with_code.next().unwrap_or(false));
+        let code: Vec<Mapping> = code.into_iter().flatten().collect();
+        if self.facts.modules.len() > MAX_MODULES {
+            self.miss(
+                "modules",
+                format!(
+                    "only the first {MAX_MODULES} of {} are listed",
+                    self.facts.modules.len()
+                ),
+            );
+            self.facts.modules.truncate(MAX_MODULES);
+        }
+        let mut descriptors = Vec::new();
+        for (place, mapping) in code.iter().take(MAX_MODULES).enumerate() {
+            match open(pid, tid, mapping) {
+                Ok(file) => {
+                    self.facts.modules[place].descriptor = Some(descriptors.len() as u32);
+                    descriptors.push(file.into());
+                }
+                Err(error) => self.miss(format!("module {}", mapping.name), error),
+            }
+        }
+        descriptors
+    }
+}
+
+fn module_of(mapping: &Mapping) -> ModuleFile {
+    ModuleFile {
+        path: mapping.name.clone(),
+        low: mapping.low,
+        high: mapping.high,
+        offset: mapping.offset,
+        device: mapping.device,
+        inode: mapping.inode,
+        descriptor: None,
+    }
+}
+
+fn open(pid: Pid, tid: Tid, mapping: &Mapping) -> io::Result<File> {
+    let exact = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.low, mapping.high);
+    open_readable(&exact).or_else(|_| open_by_path(tid, mapping))
+}
+
+fn open_by_path(tid: Tid, mapping: &Mapping) -> io::Result<File> {
+    let path = mapping.name.strip_suffix(" (deleted)").unwrap_or(&mapping.name);
+    let place = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
+        .open(format!("/proc/{tid}/root{path}"))?;
+    let meta = place.metadata()?;
+    let device = (libc::major(meta.dev()), libc::minor(meta.dev()));
+    if !meta.is_file() || meta.ino() != mapping.inode || device != mapping.device {
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the file at its path is not the one that is mapped",
+        ));
+    }
+    open_readable(&format!("/proc/self/fd/{}", place.as_raw_fd()))
+}
+
+fn open_readable(path: &str) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_modules_are_found_by_either_way() {
+        let pid = Pid(std::process::id() as i32);
+        let maps = Maps::parse(&std::fs::read("/proc/self/maps").unwrap());
+        let mut capture = Capture::default();
+        let descriptors = capture.open_modules(pid, pid.leader(), &maps);
+        assert_eq!(descriptors.len(), capture.facts.modules.len());
+        let libc = capture
+            .facts
+            .modules
+            .iter()
+            .find(|module| module.path.contains("libc.so"))
+            .unwrap();
+        assert!(libc.low < libc.high && libc.descriptor.is_some());
+        let mapping = maps.iter().find(|mapping| mapping.name == libc.path).unwrap();
+        assert!(open_by_path(pid.leader(), mapping).is_ok());
+        let other = Mapping {
+            inode: mapping.inode + 1,
+            ..mapping.clone()
+        };
+        assert!(open_by_path(pid.leader(), &other).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! Every key of a configuration file, by section. An unknown key is one that is not here.
+
+/// A table of the file and the keys that it may hold.
+pub(super) struct Section {
+    /// How messages name it.
+    pub(super) title: &'static str,
+    /// Its keys; tables within it are keys, too.
+    pub(super) keys: &'static [&'static str],
+}
+
+pub(super) const TOP: Section = Section {
+    title: "the file",
+    keys: &["store", "service"],
+};
+
+pub(super) const STORE: Section = Section {
+    title: "[store]",
+    keys: &["state_dir"],
+};
+
+pub(super) const SERVICE: Section = Section {
+    title: "[[service]]",
+    keys: &[
+        "name",
+        "unit",
+        "cgroup",
+        "pid",
+        "pid_file",
+        "exe",
+        "command",
+        "children",
+        "on_fault",
+        "freeze_timeout",
+        "rule",
+        "report",
+        "logs",
+    ],
+};
+
+pub(super) const RULE: Section = Section {
+    title: "[[service.rule]]",
+    keys: &["signals", "threads", "module", "action", "deliver_as"],
+};
+
+pub(super) const REPORT: Section = Section {
+    title: "[service.report]",
+    keys: &[
+        "formats",
+        "environment",
+        "cmdline",
+        "files",
+        "thread_stack",
+        "fault_stack",
+        "memory",
+        "max_per_minute",
+        "exits",
+    ],
+};
+
+pub(super) const LOGS: Section = Section {
+    title: "[service.logs]",
+    keys: &["journal", "files"],
+};
+
+/// Every section.
+pub(super) const ALL: [Section; 6] = [TOP, STORE, SERVICE, RULE, REPORT, LOGS];
+
+/// The title of the first section that knows this key.
+pub(super) fn home_of(key: &str) -> Option<&'static str> {
+    ALL.into_iter()
+        .find(|section| section.keys.contains(&key))
+        .map(|section| section.title)
+}

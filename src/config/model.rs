@@ -1,0 +1,303 @@
+//! The values that the rest of the program works with. Defaults live here, and nowhere else.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ladder, Size, Span};
+use crate::sys::SigNo;
+
+/// Everything that is configured. The default has no service: nothing configured means nothing attached.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Config {
+    /// Where reports are kept.
+    pub store: Store,
+    /// What is to be supervised, in the order of the files.
+    pub services: Vec<Service>,
+}
+
+/// `[store]`: where reports are kept.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Store {
+    /// The state directory. None: the default for the user that runs Sickbay.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `[[service]]`: one thing to watch.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name in reports and on the command line; unique.
+    pub name: String,
+    /// How its processes are found. None: `run` and `attach` name them, and take the rest by `--name`.
+    pub target: Option<Target>,
+    /// Whether processes that it forks belong to it.
+    pub children: bool,
+    /// What to do with a fault that no rule matches.
+    pub on_fault: Ladder,
+    /// Exceptions to `on_fault`; the first that matches decides.
+    pub rules: Vec<Rule>,
+    /// What goes into its reports.
+    pub report: ReportOptions,
+    /// Which log lines go into its reports.
+    pub logs: Logs,
+    /// For how long a capture may wait for the other threads to stop.
+    pub freeze_timeout: Span,
+}
+
+/// How the processes of a service are found.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// A systemd unit. Not available yet.
+    Unit(String),
+    /// A control group, relative to the root of the cgroup file system. Not available yet.
+    Cgroup(String),
+    /// A process id.
+    Pid(i32),
+    /// A file that holds a process id. Not available yet.
+    PidFile(PathBuf),
+    /// The path of an executable. Not available yet.
+    Exe(PathBuf),
+    /// A regular expression on the command line. Not available yet.
+    Command(String),
+}
+
+/// `[[service.rule]]`: what to do with faults that match all of its conditions. An empty condition matches all.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Rule {
+    /// Signals, any of which matches.
+    pub signals: Vec<SigNo>,
+    /// Patterns for the thread's name (`*` any text, `?` one character), any of which matches.
+    pub threads: Vec<String>,
+    /// Patterns for the file name of the faulting module. Not available yet.
+    pub modules: Vec<String>,
+    /// What to do.
+    pub action: Ladder,
+    /// Another signal to deliver in place of the fault's own. Not available yet.
+    pub deliver_as: Option<SigNo>,
+    /// Where the rule is written, if in a file.
+    pub origin: Option<Origin>,
+}
+
+/// A place in a configuration file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Origin {
+    /// The file as it was named.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// `[service.report]`: what goes into the reports of a service.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ReportOptions {
+    /// The renderings to write.
+    pub formats: Vec<Format>,
+    /// Names of environment variables that may be recorded (`*` any text); all others stay in the process.
+    pub environment: Vec<String>,
+    /// What is recorded of the command line.
+    pub cmdline: Cmdline,
+    /// Whether open files are listed.
+    pub files: bool,
+    /// At most that many bytes of stack of each thread that did not fault.
+    pub thread_stack: Size,
+    /// At most that many bytes of the faulting thread's stack.
+    pub fault_stack: Size,
+    /// At most that many bytes in one capture, all threads together.
+    pub memory: Size,
+    /// At most that many reports within a minute; past it faults are counted, not recorded.
+    pub max_per_minute: u32,
+    /// Which ends without a fault leave a record of kind `exit`.
+    pub exits: Exits,
+}
+
+/// A rendering of a report.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// `report.json`, the model itself.
+    Json,
+    /// `report.txt`, for people.
+    Text,
+    /// `report.html`. Not available yet.
+    Html,
+    /// `core.zst`. Not available yet.
+    Core,
+    /// `minidump.dmp`. Not available yet.
+    Minidump,
+}
+
+/// What is recorded of a command line, which may hold secrets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cmdline {
+    /// All of it: `true`.
+    Full,
+    /// The program's name and how many arguments it had: `"mask"`.
+    Mask,
+    /// Nothing: `false`.
+    Off,
+}
+
+/// Which ends without a fault leave a record of kind `exit`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exits {
+    /// Ends by a signal that no stop announced: SIGKILL, out of memory, seccomp kill.
+    Signals,
+    /// Those, and exit statuses other than 0.
+    Failures,
+    /// None.
+    None,
+}
+
+/// `[service.logs]`: which log lines go into reports. Not available yet.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Logs {
+    /// Whether the journal's lines of the service are read.
+    pub journal: bool,
+    /// Patterns of log files.
+    pub files: Vec<String>,
+}
+
+/// Variables that say how a program was set up and hold no secrets.
+const HARMLESS_VARIABLES: [&str; 9] = [
+    "PATH", "LANG", "LANGUAGE", "LC_*", "TZ", "HOME", "USER", "SHELL", "TERM",
+];
+
+impl Service {
+    /// What `run` and `attach` use when nothing is configured under that name: every default, children included.
+    pub fn for_run(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            target: None,
+            children: true,
+            on_fault: Ladder::default(),
+            rules: Vec::new(),
+            report: ReportOptions::default(),
+            logs: Logs::default(),
+            freeze_timeout: Span::millis(100),
+        }
+    }
+}
+
+impl Default for Service {
+    /// The defaults of every key, without a name.
+    fn default() -> Self {
+        Self::for_run("")
+    }
+}
+
+impl Config {
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+}
+
+impl Target {
+    /// Every key that can name a target.
+    pub const KEYS: [&'static str; 6] = ["unit", "cgroup", "pid", "pid_file", "exe", "command"];
+
+    /// The key that names this target in a file.
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Unit(_) => "unit",
+            Self::Cgroup(_) => "cgroup",
+            Self::Pid(_) => "pid",
+            Self::PidFile(_) => "pid_file",
+            Self::Exe(_) => "exe",
+            Self::Command(_) => "command",
+        }
+    }
+
+    /// Whether this version can find processes that way.
+    pub const fn available(&self) -> bool {
+        matches!(self, Self::Pid(_))
+    }
+}
+
+impl Default for ReportOptions {
+    fn default() -> Self {
+        Self {
+            formats: vec![Format::Json, Format::Text],
+            environment: HARMLESS_VARIABLES.map(str::to_owned).to_vec(),
+            cmdline: Cmdline::Full,
+            files: true,
+            thread_stack: Size::kib(64),
+            fault_stack: Size::mib(1),
+            memory: Size::mib(64),
+            max_per_minute: 30,
+            exits: Exits::Signals,
+        }
+    }
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 5] = [Self::Json, Self::Text, Self::Html, Self::Core, Self::Minidump];
+
+    /// The name in files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+            Self::Html => "html",
+            Self::Core => "core",
+            Self::Minidump => "minidump",
+        }
+    }
+
+    /// Whether this version can write it.
+    pub const fn available(self) -> bool {
+        matches!(self, Self::Json | Self::Text)
+    }
+
+    /// The format of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Action;
+
+    #[test]
+    fn a_configuration_survives_the_way_between_processes() {
+        let mut service = Service::for_run("api");
+        service.target = Some(Target::PidFile("/run/api.pid".into()));
+        service.rules = vec![Rule {
+            signals: vec![SigNo::SEGV],
+            threads: vec!["worker-*".into()],
+            action: Ladder(vec![Action::Suppress, Action::Deliver]),
+            origin: Some(Origin {
+                file: "/etc/x.toml".into(),
+                line: 3,
+            }),
+            ..Rule::default()
+        }];
+        let config = Config {
+            store: Store {
+                state_dir: Some("/x".into()),
+            },
+            services: vec![service],
+        };
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), config);
+    }
+}

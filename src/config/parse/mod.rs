@@ -1,0 +1,357 @@
+//! From the text of one file to the model: which key means what.
+
+mod service;
+mod values;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::document::Document;
+use super::problem::{Problem, Severity};
+use super::{Config, Origin, Store, keys};
+
+/// A configuration as it was read, with what is wrong in its files.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Loaded {
+    /// What could be understood; defaults stand in for the rest.
+    pub config: Config,
+    /// The files, in the order in which they were read.
+    pub files: Vec<PathBuf>,
+    /// What is wrong in them.
+    pub problems: Vec<Problem>,
+    /// Where each service is named.
+    names: BTreeMap<String, Origin>,
+}
+
+impl Loaded {
+    /// How many problems of that severity there are.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.problems
+            .iter()
+            .filter(|problem| problem.severity == severity)
+            .count()
+    }
+
+    /// Whether the configuration cannot be used.
+    pub fn has_errors(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+
+    /// Adds what one file says: services join the others, other keys replace what earlier files said.
+    pub(super) fn add(&mut self, file: &Path, text: &str) {
+        let (mut document, top) = Document::parse(file, text);
+        document.expect_keys(top.get_ref(), &keys::TOP);
+        if let Some(table) = top
+            .get_ref()
+            .get("store")
+            .and_then(|value| document.table(value, "store"))
+        {
+            store(&mut document, table, &mut self.config.store);
+        }
+        if let Some(value) = top.get_ref().get("service") {
+            for (span, table) in document.tables(value, "service") {
+                let service = service::service(&mut document, span, table, &mut self.names);
+                self.config.services.push(service);
+            }
+        }
+        self.files.push(file.to_owned());
+        self.problems.extend(document.into_problems());
+    }
+}
+
+/// Reads the text of one file; `file` only names it.
+pub fn parse(file: &Path, text: &str) -> Loaded {
+    let mut loaded = Loaded::default();
+    loaded.add(file, text);
+    loaded
+}
+
+fn store<'t>(document: &mut Document<'t>, table: &DeTable<'t>, store: &mut Store) {
+    document.expect_keys(table, &keys::STORE);
+    document.set(&mut store.state_dir, table, "state_dir", |document, value| {
+        values::absolute(document, value).map(Some)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{
+        Action, Cmdline, Exits, Format, Ladder, Logs, ReportOptions, Rule, Service, Size, Span, Target,
+    };
+    use crate::sys::SigNo;
+
+    /// What `check` would print, with `f` for the file.
+    fn problems(text: &str) -> Vec<String> {
+        parse(Path::new("f"), text)
+            .problems
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn nothing_configured_is_valid() {
+        for text in ["", "\n# only a comment\n", "\u{feff}"] {
+            let loaded = parse(Path::new("f"), text);
+            assert_eq!(
+                (loaded.config, loaded.problems),
+                (Config::default(), vec![]),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_key_reaches_the_model() {
+        let text = r#"
+            [store]
+            state_dir = "/srv/sickbay"
+            [[service]]
+            name = "api"
+            pid = 812
+            children = false
+            on_fault = ["suppress", "report"]
+            freeze_timeout = "250ms"
+            [[service.rule]]
+            signals = ["SIGSEGV", "bus"]
+            threads = "worker-*"
+            action = "deliver"
+            [[service.rule]]
+            threads = ["io", "net-?"]
+            action = ["suppress"]
+            [service.report]
+            formats = ["json"]
+            environment = ["PATH"]
+            cmdline = "mask"
+            files = false
+            thread_stack = "16KiB"
+            fault_stack = "2MiB"
+            memory = "32MiB"
+            max_per_minute = 5
+            exits = "failures"
+        "#;
+        let Loaded { config, problems, .. } = parse(Path::new("/etc/f.toml"), text);
+        assert_eq!(problems, []);
+        let origin = |line| {
+            Some(Origin {
+                file: "/etc/f.toml".into(),
+                line,
+            })
+        };
+        let expected = Service {
+            name: "api".into(),
+            target: Some(Target::Pid(812)),
+            children: false,
+            on_fault: Ladder(vec![Action::Suppress, Action::Deliver]),
+            freeze_timeout: Span::millis(250),
+            rules: vec![
+                Rule {
+                    signals: vec![SigNo::SEGV, SigNo::BUS],
+                    threads: vec!["worker-*".into()],
+                    origin: origin(10),
+                    ..Rule::default()
+                },
+                Rule {
+                    threads: vec!["io".into(), "net-?".into()],
+                    action: Ladder(vec![Action::Suppress]),
+                    origin: origin(14),
+                    ..Rule::default()
+                },
+            ],
+            report: ReportOptions {
+                formats: vec![Format::Json],
+                environment: vec!["PATH".into()],
+                cmdline: Cmdline::Mask,
+                files: false,
+                thread_stack: Size::kib(16),
+                fault_stack: Size::mib(2),
+                memory: Size::mib(32),
+                max_per_minute: 5,
+                exits: Exits::Failures,
+            },
+            logs: Logs::default(),
+        };
+        let store = Store {
+            state_dir: Some("/srv/sickbay".into()),
+        };
+        assert_eq!(
+            config,
+            Config {
+                store,
+                services: vec![expected]
+            }
+        );
+    }
+
+    #[test]
+    fn all_errors_are_found_at_once_each_with_its_place() {
+        let text = "\
+[stroe]
+[store]
+state_dir = \"relative\"
+[[service]]
+name = \"api\"
+pid = 812
+unit = \"api.service\"
+childern = true
+on_fault = \"delivr\"
+freeze_timeout = 100
+formats = [\"json\"]
+[[service.rule]]
+signals = [\"SIGSEGV\", \"SIGSEV\"]
+threads = 3
+action = []
+[service.report]
+thread_stack = \"64\"
+files = \"yes\"
+max_per_minute = -1
+cmdline = 1
+exits = \"all\"
+[[service]]
+name = \"api\"
+";
+        assert_eq!(
+            problems(text),
+            [
+                "f:1:2: error: unknown key 'stroe' in the file; did you mean 'store'?",
+                "f:3:13: error: 'relative' is not an absolute path; begin it with /",
+                "f:7:1: error: a service has one target, and this one has 'pid' already; make it two services",
+                "f:8:1: error: unknown key 'childern' in [[service]]; did you mean 'children'?",
+                "f:9:12: error: unknown action 'delivr'; did you mean 'deliver'?",
+                "f:10:18: error: '100' has no unit; write for example \"5s\"",
+                "f:11:1: error: unknown key 'formats' in [[service]]; it belongs to [service.report]",
+                "f:13:23: error: unknown signal 'SIGSEV'; did you mean 'SIGSEGV'?",
+                "f:14:11: error: expected a text in quotes, found an integer",
+                "f:15:10: error: the list of actions is empty; add \"deliver\"",
+                "f:17:16: error: '64' has no unit; write for example \"64KiB\"",
+                "f:18:9: error: expected true or false, found a string",
+                "f:19:18: error: the value must be from 0 to 10000",
+                "f:20:11: error: expected true, false or \"mask\", found an integer",
+                "f:21:9: error: unknown kind of exits 'all'; known are signals, failures, none",
+                "f:23:8: error: a service named 'api' exists already, at f:5; give each service a name of its own",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_known_but_not_built_is_a_warning() {
+        let text = "\
+[[service]]
+name = \"api\"
+unit = \"api.service\"
+on_fault = \"isolate\"
+[[service.rule]]
+signals = [\"SIGKILL\", \"SIGCHLD\"]
+threads = \"a-thread-name-that-is-long\"
+module = \"libplugin*.so\"
+deliver_as = \"SIGTERM\"
+[service.logs]
+journal = true
+[service.report]
+formats = [\"json\", \"core\"]
+environment = [\"*\"]
+";
+        let loaded = parse(Path::new("f"), text);
+        assert!(!loaded.has_errors());
+        let shown: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "f:3:1: warning: 'unit' as a target is not available yet; \
+                 use pid, or 'sickbay run' and 'sickbay attach' with --name",
+                "f:4:12: warning: action 'isolate' is not available yet; it is passed over",
+                "f:6:12: warning: no rule ever sees SIGKILL; see 'exits' in [service.report]",
+                "f:6:23: warning: SIGCHLD ends no process, so no rule ever sees it",
+                "f:7:11: warning: 'a-thread-name-that-is-long' matches nothing: \
+                 the kernel cuts thread names to 15 bytes",
+                "f:8:10: warning: 'module' in a rule is not available yet; a rule with it matches nothing",
+                "f:9:14: warning: 'deliver_as' is not available yet; the signal itself is delivered",
+                "f:10:10: warning: [service.logs] is not available yet; reports hold no log lines",
+                "f:13:20: warning: format 'core' is not available yet; it is not written",
+                "f:14:16: warning: every variable is recorded, secrets included",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_absent_is_said_where_it_should_be() {
+        assert_eq!(
+            problems("[[service]]\npid = 1\n[[service.rule]]\nsignals = \"SIGBUS\"\n"),
+            [
+                "f:1:1: error: the service has no name; add name = \"...\"",
+                "f:3:1: error: the rule has no action; add action = \"deliver\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_table_is_not_taken_for_a_list_of_tables() {
+        assert_eq!(
+            problems("[service]\nname = \"api\"\n"),
+            ["f:1:1: error: expected a list of tables, [[service]], found a table"]
+        );
+        assert_eq!(
+            problems("service = [1]\n"),
+            ["f:1:12: error: expected a list of tables, [[service]], found an integer"]
+        );
+        assert_eq!(
+            problems("[[store]]\n"),
+            ["f:1:1: error: expected one table, [store], found an array"]
+        );
+    }
+
+    #[test]
+    fn broken_syntax_does_not_hide_the_rest() {
+        let found = problems("[[service]]\nname = \"api\npid = 812\ncolour = 3\n");
+        assert!(
+            found.iter().any(|problem| problem.starts_with("f:2:")),
+            "{found:?}"
+        );
+        assert!(
+            found
+                .iter()
+                .any(|problem| problem.contains("unknown key 'colour'")),
+            "{found:?}"
+        );
+        assert!(
+            !found.iter().any(|problem| problem.contains("has no name")),
+            "{found:?}"
+        );
+        assert!(
+            problems("name = = 3")
+                .iter()
+                .all(|problem| problem.starts_with("f:1:"))
+        );
+    }
+
+    #[test]
+    fn names_of_services_are_fit_for_file_names() {
+        for good in ["api", "api@1.service", "A_b-c"] {
+            assert_eq!(
+                problems(&format!("[[service]]\nname = \"{good}\"")),
+                [""; 0],
+                "{good}"
+            );
+        }
+        for bad in ["..", "a/b", "-v", "a b", "\\u001b[1m", &"x".repeat(65)] {
+            let found = problems(&format!("[[service]]\nname = \"{bad}\""));
+            assert!(
+                found.len() == 1 && found[0].contains("cannot name a service"),
+                "{bad}: {found:?}"
+            );
+            assert!(!found[0].contains('\u{1b}'));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_answered(text in "([\\[\\]a-z_\"'=#0-9.{}, \n]|service|name|rule|report|SIGSEGV|\\PC){0,60}") {
+            for problem in parse(Path::new("f"), &text).problems {
+                proptest::prop_assert!(problem.line >= 1 && problem.column >= 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `[[service]]` and what is below it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::de::DeTable;
+
+use super::values;
+use crate::config::document::Document;
+use crate::config::{Exits, Logs, Origin, ReportOptions, Rule, Service, Size, Span, Target, keys};
+
+/// The highest pid that a kernel can be configured to give out: `PID_MAX_LIMIT`.
+const PID_MAX: i32 = 4_194_304;
+/// The most that one capture may be allowed to hold.
+const MAX_MEMORY: Size = Size::mib(4096);
+/// The most reports a minute that may be asked for.
+const MAX_PER_MINUTE: u32 = 10_000;
+/// For how long a capture may be allowed to keep a process stopped: well below any watchdog.
+const FREEZE_TIMEOUT: (Span, Span) = (Span::millis(1), Span::millis(10_000));
+
+/// One service; its name joins `names`.
+pub(super) fn service<'t>(
+    document: &mut Document<'t>,
+    span: Range<usize>,
+    table: &DeTable<'t>,
+    names: &mut BTreeMap<String, Origin>,
+) -> Service {
+    let mut service = Service::default();
+    document.expect_keys(table, &keys::SERVICE);
+    service.name = name(document, span, table, names).unwrap_or_default();
+    service.target = target(document, table);
+    document.set(&mut service.children, table, "children", Document::boolean);
+    document.set(&mut service.on_fault, table, "on_fault", values::ladder);
+    document.set(
+        &mut service.freeze_timeout,
+        table,
+        "freeze_timeout",
+        |document, value| document.quantity(value, FREEZE_TIMEOUT.0..=FREEZE_TIMEOUT.1),
+    );
+    if let Some(value) = table.get("rule") {
+        for (span, table) in document.tables(value, "service.rule") {
+            let rule = rule(document, span, table);
+            service.rules.push(rule);
+        }
+    }
+    if let Some(table) = table
+        .get("report")
+        .and_then(|value| document.table(value, "service.report"))
+    {
+        report(document, table, &mut service.report);
+    }
+    if let Some((key, value)) = table.get_key_value("logs")
+        && let Some(table) = document.table(value, "service.logs")
+    {
+        document.not_available(key.span(), "[service.logs]", "reports hold no log lines");
+        logs(document, table, &mut service.logs);
+    }
+    service
+}
+
+/// The name of a service, which no other may have.
+fn name<'t>(
+    document: &mut Document<'t>,
+    span: Range<usize>,
+    table: &DeTable<'t>,
+    names: &mut BTreeMap<String, Origin>,
+) -> Option<String> {
+    let Some(value) = table.get("name") else {
+        document.missing(
+            span,
+            "the service has no name",
+            Some("add name = \"...\"".to_owned()),
+        );
+        return None;
+    };
+    let name = values::service_name(document, value)?;
+    match names.get(&name) {
+        Some(first) => {
+            let message = format!("a service named '{name}' exists already, at {first}");
+            document.error(
+                value.span(),
+                message,
+                Some("give each service a name of its own".to_owned()),
+            );
+        }
+        None => drop(names.insert(name.clone(), document.origin(&value.span()))),
+    }
+    Some(name)
+}
+
+/// The one target of a service.
+fn target<'t>(document: &mut Document<'t>, table: &DeTable<'t>) -> Option<Target> {
+    let mut found: Option<Target> = None;
+    let mut first: Option<&str> = None;
+    let mut given: Vec<_> = table
+        .iter()
+        .filter(|(key, _)| Target::KEYS.contains(&key.get_ref().as_ref()))
+        .collect();
+    given.sort_by_key(|(key, _)| key.span().start);
+    for (key, value) in given {
+        if let Some(first) = first {
+            let message = format!("a service has one target, and this one has '{first}' already");
+            document.error(key.span(), message, Some("make it two services".to_owned()));
+            continue;
+        }
+        first = Some(key.get_ref().as_ref());
+        found = match key.get_ref().as_ref() {
+            "unit" => document.string(value).map(Target::Unit),
+            "cgroup" => document.string(value).map(Target::Cgroup),
+            "pid" => document.integer(value, 1..=PID_MAX).map(Target::Pid),
+            "pid_file" => values::absolute(document, value).map(Target::PidFile),
+            "exe" => values::absolute(document, value).map(Target::Exe),
+            _ => document.string(value).map(Target::Command),
+        };
+        if let Some(target) = found.as_ref().filter(|target| !target.available()) {
+            let what = format!("'{}' as a target", target.key());
+            document.not_available(
+                key.span(),
+                what,
+                "use pid, or 'sickbay run' and 'sickbay attach' with --name",
+            );
+        }
+    }
+    found
+}
+
+fn rule<'t>(document: &mut Document<'t>, span: Range<usize>, table: &DeTable<'t>) -> Rule {
+    document.expect_keys(table, &keys::RULE);
+    let mut rule = Rule {
+        origin: Some(document.origin(&span)),
+        ..Rule::default()
+    };
+    document.set(&mut rule.signals, table, "signals", |document, value| {
+        document.one_or_more(value, values::fault_signal)
+    });
+    document.set(&mut rule.threads, table, "threads", |document, value| {
+        document.one_or_more(value, values::thread_pattern)
+    });
+    document.set(&mut rule.modules, table, "module", |document, value| {
+        document.not_available(
+            value.span(),
+            "'module' in a rule",
+            "a rule with it matches nothing",
+        );
+        document.one_or_more(value, Document::string)
+    });
+    document.set(&mut rule.action, table, "action", values::ladder);
+    document.set(&mut rule.deliver_as, table, "deliver_as", |document, value| {
+        document.not_available(value.span(), "'deliver_as'", "the signal itself is delivered");
+        values::signal(document, value).map(Some)
+    });
+    if !table.contains_key("action") && !table.contains_key("deliver_as") {
+        document.missing(
+            span,
+            "the rule has no action",
+            Some("add action = \"deliver\"".to_owned()),
+        );
+    }
+    rule
+}
+
+fn report<'t>(document: &mut Document<'t>, table: &DeTable<'t>, report: &mut ReportOptions) {
+    document.expect_keys(table, &keys::REPORT);
+    document.set(&mut report.formats, table, "formats", |document, value| {
+        document.list(value, values::format)
+    });
+    document.set(
+        &mut report.environment,
+        table,
+        "environment",
+        |document, value| document.list(value, values::variable_pattern),
+    );
+    document.set(&mut report.cmdline, table, "cmdline", values::cmdline);
+    document.set(&mut report.files, table, "files", Document::boolean);
+    for (slot, key) in [
+        (&mut report.thread_stack, "thread_stack"),
+        (&mut report.fault_stack, "fault_stack"),
+        (&mut report.memory, "memory"),
+    ] {
+        document.set(slot, table, key, |document, value| {
+            document.quantity(value, Size(0)..=MAX_MEMORY)
+        });
+    }
+    document.set(
+        &mut report.max_per_minute,
+        table,
+        "max_per_minute",
+        |document, value| document.integer(value, 0..=MAX_PER_MINUTE),
+    );
+    document.set(&mut report.exits, table, "exits", |document, value| {
+        let words = [
+            ("signals", Exits::Signals),
+            ("failures", Exits::Failures),
+            ("none", Exits::None),
+        ];
+        document.word(value, "kind of exits", &words)
+    });
+}
+
+fn logs<'t>(document: &mut Document<'t>, table: &DeTable<'t>, logs: &mut Logs) {
+    document.expect_keys(table, &keys::LOGS);
+    document.set(&mut logs.journal, table, "journal", Document::boolean);
+    document.set(&mut logs.files, table, "files", |document, value| {
+        document.list(value, Document::string)
+    });
+}

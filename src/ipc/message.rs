@@ -1,0 +1,127 @@
+//! What front and tracer say to each other.
+
+use serde::{Deserialize, Serialize};
+
+use crate::capture::Kind;
+use crate::config::{Action, Service};
+use crate::sys::wait::ExitStatus;
+use crate::sys::{Pid, SigNo, Tid};
+
+/// From a front to its tracer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToTracer {
+    /// The service that this tracer is for. The first message.
+    Begin(Box<Service>),
+    /// Take up a process.
+    Seize(Pid),
+    /// Let go of everything, and end.
+    LetGo,
+}
+
+/// From a tracer to its front.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromTracer {
+    /// Every thread of that process, and of those it had started, is held.
+    Attached {
+        /// The process that was asked for.
+        process: Pid,
+        /// How many processes are attached now.
+        processes: usize,
+        /// How many threads.
+        threads: usize,
+    },
+    /// That process cannot be taken up.
+    Refused {
+        /// The process that was asked for.
+        process: Pid,
+        /// Why, with the next step.
+        reason: String,
+        /// Whether it is a matter of permission.
+        permission: bool,
+        /// Whether there is no such process.
+        absent: bool,
+    },
+    /// A fault, with everything that was copied. The first descriptor is the capture.
+    Incident(Box<Incident>),
+    /// More descriptors of the modules of that incident.
+    Modules {
+        /// [`Incident::number`].
+        number: u64,
+    },
+    /// A fault that was handled, but is past the limit of reports.
+    Counted {
+        /// How many since the last recorded one.
+        count: u64,
+    },
+    /// A process ended in a way that is to be recorded. The descriptor is what /proc still said of it.
+    Ended(Box<ProcessEnd>),
+    /// Something that the operator should know.
+    Warning(String),
+}
+
+/// A fault and what was done about it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Incident {
+    /// Counts the incidents of this tracer.
+    pub number: u64,
+    /// Fault or capture.
+    pub kind: Kind,
+    /// The process.
+    pub process: Pid,
+    /// The thread.
+    pub tid: Tid,
+    /// The name of the thread, or of the process where that is not known.
+    pub thread_name: String,
+    /// The name of the process.
+    pub comm: String,
+    /// The signal.
+    pub signal: SigNo,
+    /// `si_code`, if it could be read.
+    pub code: Option<i32>,
+    /// `si_addr`, where the signal has one.
+    pub address: Option<u64>,
+    /// Program counter.
+    pub pc: Option<u64>,
+    /// The file that the program counter lies in.
+    pub module: Option<String>,
+    /// Offset of the program counter in that file, bytes.
+    pub offset: Option<u64>,
+    /// When the stop was seen, microseconds since 1970 UTC.
+    pub time_us: i64,
+    /// What was decided and done.
+    pub verdict: Verdict,
+    /// How many module files follow, in this message and later ones.
+    pub modules: usize,
+    /// How many faults before this one were counted and not recorded.
+    pub counted: u64,
+}
+
+/// What was decided and done, and why.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The actions that the policy asked for, in order.
+    pub requested: Vec<Action>,
+    /// The one that was taken.
+    pub taken: Action,
+    /// Why, as a sentence.
+    pub reason: String,
+    /// What was looked at.
+    pub evidence: Vec<String>,
+    /// The rule that decided.
+    pub rule: Option<String>,
+}
+
+/// How a process ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ProcessEnd {
+    /// The process.
+    pub process: Pid,
+    /// Its name.
+    pub comm: String,
+    /// When, microseconds since 1970 UTC.
+    pub time_us: i64,
+    /// Exit status, or the signal that ended it.
+    pub status: ExitStatus,
+}

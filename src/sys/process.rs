@@ -1,0 +1,131 @@
+//! This process: the signal state it was started with, and what a role needs to set up before its work.
+//!
+//! A program that `run` starts must find the signal mask and the ignored signals that our caller had chosen.
+//! Rust's runtime ignores SIGPIPE before `main`, and spawning a child resets the mask; so both are noted
+//! before the runtime starts (`.init_array`, run by the C library's start-up code) and restored before exec.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+
+use super::signal::SIGNAL_MAX;
+use super::{Pid, SigNo};
+
+static INHERITED_MASK: AtomicU64 = AtomicU64::new(0);
+static INHERITED_IGNORED: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: the loader calls every pointer in this section once, before `main`, with arguments that a function
+// without parameters leaves alone.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static NOTE_SIGNAL_STATE: extern "C" fn() = note_signal_state;
+
+/// Blocked and ignored signals, bit n - 1 for signal n.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SignalState {
+    /// The blocked ones.
+    pub mask: u64,
+    /// The ignored ones.
+    pub ignored: u64,
+}
+
+/// The signal state that this program was started with.
+pub fn inherited_signal_state() -> SignalState {
+    SignalState {
+        mask: INHERITED_MASK.load(Ordering::Relaxed),
+        ignored: INHERITED_IGNORED.load(Ordering::Relaxed),
+    }
+}
+
+/// Gives this process that signal state, handlers aside: exec resets them by itself.
+pub fn restore_signal_state(state: SignalState) {
+    for number in (1..=SIGNAL_MAX).filter(|number| *number != libc::SIGKILL && *number != libc::SIGSTOP) {
+        let handler = if state.ignored & bit(SigNo(number)) == 0 {
+            libc::SIG_DFL
+        } else {
+            libc::SIG_IGN
+        };
+        set_disposition(SigNo(number), handler);
+    }
+    // SAFETY: the kernel's own call with a live 8-byte mask; the C library's would refuse signals 32 and 33.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const state.mask,
+            0_usize,
+            8_usize,
+        )
+    };
+}
+
+/// Ignores a signal.
+pub fn ignore(signal: SigNo) {
+    set_disposition(signal, libc::SIG_IGN);
+}
+
+/// Gives a signal its default action.
+pub fn reset(signal: SigNo) {
+    set_disposition(signal, libc::SIG_DFL);
+}
+
+/// Names the process that may trace this one where Yama restricts it to descendants
+/// (prctl(2), `PR_SET_PTRACER`). Without Yama there is nothing to do, and the kernel says `EINVAL`.
+pub fn allow_tracer(tracer: Pid) -> io::Result<()> {
+    // SAFETY: plain integers.
+    let outcome = unsafe { libc::prctl(libc::PR_SET_PTRACER, tracer.0 as libc::c_ulong, 0, 0, 0) };
+    match Errno::result(outcome) {
+        Ok(_) | Err(Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Has this process sent `signal` when its parent dies (prctl(2), `PR_SET_PDEATHSIG`).
+pub fn on_parent_death(signal: SigNo) -> io::Result<()> {
+    // SAFETY: plain integers.
+    let outcome = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal.0 as libc::c_ulong, 0, 0, 0) };
+    Errno::result(outcome)?;
+    Ok(())
+}
+
+/// The bit of a signal in a mask of 64.
+pub const fn bit(signal: SigNo) -> u64 {
+    if signal.0 >= 1 && signal.0 <= SIGNAL_MAX {
+        1 << (signal.0 - 1)
+    } else {
+        0
+    }
+}
+
+fn set_disposition(signal: SigNo, handler: libc::sighandler_t) {
+    // SAFETY: SIG_DFL and SIG_IGN install no code.
+    unsafe { libc::signal(signal.0, handler) };
+}
+
+extern "C" fn note_signal_state() {
+    let mut mask = 0_u64;
+    // SAFETY: a null new set asks for the current one; `mask` is live and of the kernel's size.
+    unsafe {
+        let none = std::ptr::null::<u64>();
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            none,
+            &raw mut mask,
+            8_usize,
+        )
+    };
+    let mut ignored = 0_u64;
+    for number in 1..=SIGNAL_MAX {
+        // SAFETY: sigaction is plain data, all zero is a valid value.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: a null new action asks for the current one.
+        let known = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) } == 0;
+        if known && action.sa_sigaction == libc::SIG_IGN {
+            ignored |= bit(SigNo(number));
+        }
+    }
+    INHERITED_MASK.store(mask, Ordering::Relaxed);
+    INHERITED_IGNORED.store(ignored, Ordering::Relaxed);
+}

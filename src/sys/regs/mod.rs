@@ -1,0 +1,45 @@
+//! Registers as the kernel hands them out through `PTRACE_GETREGSET` (ptrace(2)).
+//!
+//! One file per architecture, all with the same surface, so that nothing above this module names a register
+//! in code. The sets are kept as the kernel's bytes: what this file does not understand still reaches a core
+//! file unchanged.
+//!
+//! | item | meaning |
+//! |---|---|
+//! | [`GeneralRegisters`] | `NT_PRSTATUS`, with the program counter, the stack pointer and the system call state by name |
+//! | [`vector_registers`] | names and values out of the floating point and vector sets |
+//! | [`EXTENDED_SET`] | the note type of the set beyond `NT_PRFPREG`, where there is one |
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "aarch64")]
+pub use aarch64::{EXTENDED_SET, GeneralRegisters, MACHINE, vector_registers};
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::{EXTENDED_SET, GeneralRegisters, MACHINE, vector_registers};
+
+/// `NT_PRSTATUS` (elf(5)): the general registers.
+pub const NT_PRSTATUS: i32 = libc::NT_PRSTATUS;
+/// `NT_PRFPREG` (elf(5)): the floating point registers.
+pub const NT_PRFPREG: i32 = libc::NT_PRFPREG;
+
+/// The system call that a stopped thread is in, or was about to restart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SystemCall {
+    /// Its number on this architecture.
+    pub number: u64,
+    /// Its six argument registers; those it does not take hold leftovers.
+    pub args: [u64; 6],
+}
+
+/// A 32-bit process runs on another register set than ours ([`GeneralRegisters::from_bytes`] refuses it).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("register set of {found} bytes where {expected} were expected: not a process of this architecture")]
+pub struct ForeignRegisters {
+    /// Size that the kernel returned, bytes.
+    pub found: usize,
+    /// Size of this architecture's set, bytes.
+    pub expected: usize,
+}

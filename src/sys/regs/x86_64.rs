@@ -1,0 +1,234 @@
+//! x86-64: `struct user_regs_struct`, the FXSAVE image and the XSAVE area in its standard layout.
+
+use super::{ForeignRegisters, SystemCall};
+
+/// The machine as `uname -m` and ELF name it.
+pub const MACHINE: &str = "x86_64";
+
+/// `NT_X86_XSTATE`: the whole XSAVE area as the kernel keeps it.
+pub const EXTENDED_SET: Option<i32> = Some(0x202);
+
+/// Names in the order of `struct user_regs_struct` (sys/user.h).
+const NAMES: [&str; 27] = [
+    "r15", "r14", "r13", "r12", "rbp", "rbx", "r11", "r10", "r9", "r8", "rax", "rcx", "rdx", "rsi", "rdi",
+    "orig_rax", "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
+];
+
+/// The order in which people read them.
+const READING_ORDER: [usize; 27] = [
+    10, 5, 11, 12, 13, 14, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0, 16, 18, 15, 17, 20, 23, 24, 25, 26, 21, 22,
+];
+
+const RBP: usize = 4;
+const RAX: usize = 10;
+const ORIG_RAX: usize = 15;
+const RIP: usize = 16;
+const RSP: usize = 19;
+
+/// `-EINTR` as a system call leaves it in rax.
+const INTERRUPTED: u64 = -(libc::EINTR as i64) as u64;
+/// `-ERESTARTNOHAND`, kernel-internal (include/linux/errno.h): restart unless a handler runs.
+const RESTART_UNLESS_HANDLED: u64 = -514_i64 as u64;
+
+/// The general registers of one stopped thread.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GeneralRegisters([u64; 27]);
+
+impl GeneralRegisters {
+    /// Size of the set, bytes.
+    pub const SIZE: usize = 27 * 8;
+
+    /// Reads the kernel's bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ForeignRegisters> {
+        if bytes.len() != Self::SIZE {
+            return Err(ForeignRegisters {
+                found: bytes.len(),
+                expected: Self::SIZE,
+            });
+        }
+        let mut values = [0; 27];
+        for (value, chunk) in values.iter_mut().zip(bytes.chunks_exact(8)) {
+            *value = chunk
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte));
+        }
+        Ok(Self(values))
+    }
+
+    /// The kernel's bytes again.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    /// Program counter.
+    pub fn pc(&self) -> u64 {
+        self.0[RIP]
+    }
+
+    /// Stack pointer.
+    pub fn sp(&self) -> u64 {
+        self.0[RSP]
+    }
+
+    /// Frame pointer, where the code keeps one.
+    pub fn frame_pointer(&self) -> u64 {
+        self.0[RBP]
+    }
+
+    /// Names and values in reading order.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        READING_ORDER.iter().map(|&index| (NAMES[index], self.0[index]))
+    }
+
+    /// The value of the register of that name.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        NAMES
+            .iter()
+            .position(|known| *known == name)
+            .map(|index| self.0[index])
+    }
+
+    /// Registers that may hold a data pointer, for a look at the memory around them.
+    pub fn pointers(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.named().filter(|(name, _)| {
+            !matches!(
+                *name,
+                "eflags" | "orig_rax" | "cs" | "ss" | "ds" | "es" | "fs" | "gs" | "gs_base"
+            )
+        })
+    }
+
+    /// The system call that the thread is inside, if it stopped in one.
+    pub fn system_call(&self) -> Option<SystemCall> {
+        let number = self.0[ORIG_RAX];
+        ((number as i64) >= 0).then(|| SystemCall {
+            number,
+            args: [
+                self.0[14], self.0[13], self.0[12], self.0[7], self.0[9], self.0[8],
+            ],
+        })
+    }
+
+    /// Makes a system call that this stop interrupted restart unless a handler runs; returns whether there
+    /// was one to repair.
+    ///
+    /// A traced thread stops even for signals it ignores, and then calls such as `epoll_wait(2)` have
+    /// already returned `EINTR`, which nobody would have seen untraced. With `-ERESTARTNOHAND` in its place
+    /// the kernel (`arch_do_signal_or_restart`) goes back into the call when the signal has no handler, and
+    /// still reports `EINTR` when it has one. A relative timeout starts again from its full value.
+    pub fn restart_interrupted_call(&mut self) -> bool {
+        let interrupted = (self.0[ORIG_RAX] as i64) >= 0 && self.0[RAX] == INTERRUPTED;
+        if interrupted {
+            self.0[RAX] = RESTART_UNLESS_HANDLED;
+        }
+        interrupted
+    }
+
+    /// A set with the given values and zero elsewhere, for tests of pure code.
+    pub fn from_named(values: &[(&str, u64)]) -> Self {
+        let mut registers = Self([0; 27]);
+        registers.0[ORIG_RAX] = u64::MAX;
+        for (name, value) in values {
+            if let Some(index) = NAMES.iter().position(|known| known == name) {
+                registers.0[index] = *value;
+            }
+        }
+        registers
+    }
+}
+
+/// Offsets in the FXSAVE image (Intel SDM volume 1, 10.5.1).
+const FXSAVE_FCW: usize = 0;
+const FXSAVE_FSW: usize = 2;
+const FXSAVE_MXCSR: usize = 24;
+const FXSAVE_ST0: usize = 32;
+const FXSAVE_XMM0: usize = 160;
+/// XCR0, in the part of the image that software may use; the kernel fills it (`user_xstateregs`).
+const XSAVE_XCR0: usize = 464;
+/// Upper halves of ymm0 to ymm15 in the standard layout (Intel SDM volume 1, 13.4.2).
+const XSAVE_YMM_HIGH: usize = 576;
+const XCR0_AVX: u64 = 1 << 2;
+
+/// Names and little-endian bytes of the x87, SSE and AVX registers in `fp` (`NT_PRFPREG`) and `extended`
+/// (`NT_X86_XSTATE`, may be empty). Components beyond AVX stay in the raw set.
+pub fn vector_registers(fp: &[u8], extended: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let image = if extended.len() >= 512 { extended } else { fp };
+    let take = |offset: usize, size: usize| image.get(offset..offset + size).map(<[u8]>::to_vec);
+    let mut named = Vec::with_capacity(44);
+    let mut push = |name: String, value: Option<Vec<u8>>| named.extend(value.map(|value| (name, value)));
+    push("fcw".into(), take(FXSAVE_FCW, 2));
+    push("fsw".into(), take(FXSAVE_FSW, 2));
+    push("mxcsr".into(), take(FXSAVE_MXCSR, 4));
+    for n in 0..8 {
+        push(format!("st{n}"), take(FXSAVE_ST0 + 16 * n, 10));
+    }
+    let components = extended.get(XSAVE_XCR0..XSAVE_XCR0 + 8).map_or(0, |bytes| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte))
+    });
+    for n in 0..16 {
+        let low = take(FXSAVE_XMM0 + 16 * n, 16);
+        let high = (components & XCR0_AVX != 0)
+            .then(|| take(XSAVE_YMM_HIGH + 16 * n, 16))
+            .flatten();
+        match (low, high) {
+            (Some(mut low), Some(high)) => {
+                low.extend(high);
+                push(format!("ymm{n}"), Some(low));
+            }
+            (low, _) => push(format!("xmm{n}"), low),
+        }
+    }
+    named
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_round_trip_and_foreign_sets_are_refused() {
+        let registers = GeneralRegisters::from_named(&[("rip", 0x1234), ("rsp", 0x7fff_0000), ("rdi", 8)]);
+        assert_eq!(
+            GeneralRegisters::from_bytes(&registers.to_bytes()),
+            Ok(registers.clone())
+        );
+        assert_eq!(
+            (registers.pc(), registers.sp(), registers.get("rdi")),
+            (0x1234, 0x7fff_0000, Some(8))
+        );
+        assert!(GeneralRegisters::from_bytes(&[0; 68]).is_err());
+    }
+
+    #[test]
+    fn every_register_is_shown_once() {
+        let mut order = READING_ORDER;
+        order.sort_unstable();
+        assert!(order.iter().enumerate().all(|(at, index)| at == *index));
+    }
+
+    #[test]
+    fn only_an_interrupted_call_is_repaired() {
+        let mut inside = GeneralRegisters::from_named(&[("orig_rax", 232), ("rax", INTERRUPTED)]);
+        assert!(inside.restart_interrupted_call());
+        assert_eq!(inside.get("rax"), Some(RESTART_UNLESS_HANDLED));
+        let mut outside = GeneralRegisters::from_named(&[("rax", INTERRUPTED)]);
+        assert!(!outside.restart_interrupted_call());
+        let mut finished = GeneralRegisters::from_named(&[("orig_rax", 232), ("rax", 1)]);
+        assert!(!finished.restart_interrupted_call());
+    }
+
+    #[test]
+    fn avx_registers_join_their_halves() {
+        let mut area = vec![0; 832];
+        area[XSAVE_XCR0] = 7;
+        area[FXSAVE_XMM0] = 0x11;
+        area[XSAVE_YMM_HIGH] = 0x22;
+        let named = vector_registers(&[], &area);
+        let (_, ymm0) = named.iter().find(|(name, _)| name == "ymm0").unwrap();
+        assert_eq!((ymm0[0], ymm0[16], ymm0.len()), (0x11, 0x22, 32));
+    }
+}

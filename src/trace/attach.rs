@@ -1,0 +1,230 @@
+//! Taking up every thread of a process, without stopping one.
+//!
+//! Threads are born while we look, so passes over `/proc/PID/task` repeat until one that began after the last
+//! successful seizure finds nothing new. A thread whose parent is seized is traced from birth, but for the few
+//! whose clone was under way at that moment (the kernel decides before it copies the parent): an audit finds
+//! those later.
+//!
+//! `PTRACE_SEIZE` waits while a thread of the process is in exec, and that exec may wait for us to reap a thread
+//! that it killed. So a [`Deadline`] runs: a tracer that gets stuck here ends, which releases everything.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::sys::deadline::Deadline;
+use crate::sys::fail;
+use crate::sys::ptrace::{self, Options, PtraceError};
+use crate::sys::{Pid, StartTime, Tid};
+
+use super::status::Status;
+
+/// After so many passes with a new thread each, the process is considered attached; audits find the rest.
+const MAX_PASSES: usize = 1000;
+/// How many threads are seized under one deadline.
+const STRIDE: usize = 256;
+/// How long so many seizures may take: 5 us each where nothing is in the way.
+const STUCK: Duration = Duration::from_millis(500);
+
+/// Why a process cannot be attached.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// There is no such process, or it ended meanwhile.
+    #[error("no process has the id {0}; look it up with 'pgrep' or 'ps'")]
+    NoSuchProcess(Pid),
+    /// The id is that of a thread.
+    #[error("{tid} is a thread of process {process}; attach to {process}")]
+    Thread {
+        /// The id that was given.
+        tid: Tid,
+        /// Its process.
+        process: Pid,
+    },
+    /// Somebody else traces it.
+    #[error("already traced by {name} (pid {tracer}); end that session or attach after it")]
+    Traced {
+        /// The other tracer.
+        tracer: Pid,
+        /// Its name.
+        name: String,
+    },
+    /// It is one that must not be traced by us.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// The kernel does not allow it.
+    #[error(
+        "not permitted: it belongs to another user, runs set-user-ID or is protected; \
+         run as root or with CAP_SYS_PTRACE ('sickbay doctor' tells more)"
+    )]
+    NotPermitted,
+    /// The id was given to another process meanwhile.
+    #[error("process {0} was replaced by another one with the same id; try again")]
+    Replaced(Pid),
+    /// Something else.
+    #[error("{0}")]
+    Failed(#[from] PtraceError),
+}
+
+/// The threads that one call has taken up.
+pub(super) type Taken = HashSet<Tid>;
+
+/// Checks that a process is one that may be attached at all.
+pub(super) fn examine(pid: Pid) -> Result<StartTime, AttachError> {
+    let status = Status::read(pid.leader()).map_err(|_| AttachError::NoSuchProcess(pid))?;
+    if status.process() != pid {
+        return Err(AttachError::Thread {
+            tid: pid.leader(),
+            process: status.process(),
+        });
+    }
+    if pid == Pid(1) {
+        return Err(AttachError::Refused(
+            "process 1 is never attached: the whole machine waits when it is held",
+        ));
+    }
+    if status.kernel_thread {
+        return Err(AttachError::Refused(
+            "it is a kernel thread, which cannot be traced",
+        ));
+    }
+    if status.name == "systemd-journal" {
+        return Err(AttachError::Refused(
+            "the journal is never attached: what examines it would wait for it",
+        ));
+    }
+    let own = Status::read(Tid(std::process::id() as i32)).unwrap_or_default();
+    if status.tgid == own.tgid || is_ancestor(pid, &own) {
+        return Err(AttachError::Refused(
+            "it is sickbay itself, or one of the processes that started it",
+        ));
+    }
+    if own.tracer != 0 && Status::read(Tid(own.tracer)).is_ok_and(|tracer| tracer.tgid == pid.0) {
+        return Err(AttachError::Refused(
+            "it traces sickbay: two tracers of each other could not be ended",
+        ));
+    }
+    start_time(pid.leader()).ok_or(AttachError::NoSuchProcess(pid))
+}
+
+/// Seizes every thread of a process that `known` does not name.
+pub(super) fn take(
+    pid: Pid,
+    start: StartTime,
+    options: Options,
+    mut known: impl FnMut(Tid) -> bool,
+) -> Result<Taken, AttachError> {
+    let mut taken = Taken::new();
+    for _ in 0..MAX_PASSES {
+        let tasks = tasks(pid).map_err(|_| AttachError::NoSuchProcess(pid))?;
+        let fresh: Vec<Tid> = tasks
+            .into_iter()
+            .filter(|tid| !known(*tid) && !taken.contains(tid))
+            .collect();
+        let before = taken.len();
+        for stride in fresh.chunks(STRIDE) {
+            let _deadline = Deadline::after(STUCK);
+            for tid in stride {
+                if seize(*tid, options)? {
+                    taken.insert(*tid);
+                }
+            }
+        }
+        fail::point("tracer.attach.pass");
+        if taken.len() == before {
+            break;
+        }
+    }
+    if start_time(pid.leader()) != Some(start) {
+        return Err(AttachError::Replaced(pid));
+    }
+    Ok(taken)
+}
+
+/// Every task of a process.
+pub fn tasks(pid: Pid) -> io::Result<Vec<Tid>> {
+    let mut tasks = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        if let Some(tid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            tasks.push(Tid(tid));
+        }
+    }
+    Ok(tasks)
+}
+
+/// Processes that threads of this one have started and that are alive.
+pub(super) fn children(pid: Pid) -> Vec<Pid> {
+    let lists = tasks(pid).unwrap_or_default().into_iter();
+    lists
+        .filter_map(|tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).ok())
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|id| id.parse().ok())
+                .map(Pid)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// When a task started.
+pub fn start_time(tid: Tid) -> Option<StartTime> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    // The name in the second field may hold spaces and parentheses; field 22 is the 20th behind it.
+    stat.get(stat.rfind(')')? + 1..)?
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
+        .map(StartTime)
+}
+
+/// Seizes one thread; false where it ended meanwhile.
+fn seize(tid: Tid, options: Options) -> Result<bool, AttachError> {
+    let error = match ptrace::seize(tid, options) {
+        Ok(()) => return Ok(true),
+        Err(PtraceError::Died(_)) => return Ok(false),
+        Err(error) => error,
+    };
+    // The kernel says EPERM for a thread that is traced already, that has ended, and that is out of reach.
+    let PtraceError::Refused {
+        errno: Errno::EPERM, ..
+    } = error
+    else {
+        return Err(error.into());
+    };
+    let Ok(status) = Status::read(tid) else {
+        return Ok(false);
+    };
+    let own = std::process::id() as i32;
+    match status.tracer {
+        _ if status.is_dead() => Ok(false),
+        0 => Err(AttachError::NotPermitted),
+        tracer if tracer == own => Ok(true),
+        tracer => {
+            let name = Status::read(Tid(tracer))
+                .map(|status| status.name)
+                .unwrap_or_else(|_| "?".into());
+            Err(AttachError::Traced {
+                tracer: Pid(tracer),
+                name,
+            })
+        }
+    }
+}
+
+fn is_ancestor(pid: Pid, own: &Status) -> bool {
+    let mut parent = own.parent;
+    // A chain of parents is short; the bound is against one that changes while it is read.
+    for _ in 0..1000 {
+        if parent == pid.0 {
+            return true;
+        }
+        match Status::read(Tid(parent)) {
+            Ok(status) if status.parent > 0 => parent = status.parent,
+            _ => return false,
+        }
+    }
+    false
+}

@@ -1,0 +1,129 @@
+//! The fields of `/proc/TID/status` (proc(5)) that tracing needs, read on the path of signals.
+//!
+//! Parsed here and not by a library because it is read at a signal's delivery: one buffer, one pass, no
+//! allocation beyond it.
+
+use std::fs;
+use std::io;
+
+use crate::sys::{Pid, Tid};
+
+/// What the file says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Status {
+    /// Name of the thread.
+    pub name: String,
+    /// State letter: R, S, D, T, t, Z, X, I.
+    pub state: char,
+    /// Thread group.
+    pub tgid: i32,
+    /// Parent of the thread group.
+    pub parent: i32,
+    /// Who traces it; 0 for nobody.
+    pub tracer: i32,
+    /// Number of threads.
+    pub threads: usize,
+    /// Caught signals of the process, bit n - 1 for signal n.
+    pub caught: u64,
+    /// Ignored signals of the process.
+    pub ignored: u64,
+    /// Whether it is the init of a pid namespace, which default actions do not end (pid_namespaces(7)).
+    pub namespace_init: bool,
+    /// Whether it is a kernel thread (it has no memory of its own).
+    pub kernel_thread: bool,
+    /// Whether the kernel writes a core of it.
+    pub dumping: bool,
+}
+
+impl Status {
+    /// Reads the status of any task.
+    pub fn read(tid: Tid) -> io::Result<Self> {
+        Ok(Self::parse(&fs::read(format!("/proc/{tid}/status"))?))
+    }
+
+    /// Whether the task has ended and only waits to be reaped.
+    pub fn is_dead(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+
+    /// Its process.
+    pub fn process(&self) -> Pid {
+        Pid(self.tgid)
+    }
+
+    fn parse(text: &[u8]) -> Self {
+        let mut status = Self {
+            kernel_thread: true,
+            ..Self::default()
+        };
+        for line in text.split(|byte| *byte == b'\n') {
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+                continue;
+            };
+            let value = String::from_utf8_lossy(line.get(colon + 1..).unwrap_or_default());
+            let value = value.trim();
+            match &line[..colon] {
+                b"Name" => status.name = value.to_owned(),
+                b"State" => status.state = value.chars().next().unwrap_or('?'),
+                b"Tgid" => status.tgid = value.parse().unwrap_or(0),
+                b"PPid" => status.parent = value.parse().unwrap_or(0),
+                b"TracerPid" => status.tracer = value.parse().unwrap_or(0),
+                b"NSpid" => {
+                    let mut ids = value.split_whitespace();
+                    status.namespace_init = ids.next_back() == Some("1") && ids.next().is_some();
+                }
+                b"Threads" => status.threads = value.parse().unwrap_or(0),
+                b"CoreDumping" => status.dumping = value == "1",
+                b"VmSize" => status.kernel_thread = false,
+                b"SigIgn" => status.ignored = u64::from_str_radix(value, 16).unwrap_or(0),
+                b"SigCgt" => status.caught = u64::from_str_radix(value, 16).unwrap_or(0),
+                _ => {}
+            }
+        }
+        // A dead task has no memory either.
+        status.kernel_thread &= !status.is_dead();
+        status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let text =
+            b"Name:\tworker-1\nState:\tS (sleeping)\nTgid:\t812\nPPid:\t1\nTracerPid:\t977\nNSpid:\t812\t1\n\
+            VmSize:\t  100 kB\nThreads:\t4\nSigIgn:\t0000000000001000\nSigCgt:\t0000000180000440\n";
+        let status = Status::parse(text);
+        assert_eq!(
+            (status.name.as_str(), status.state, status.tgid, status.tracer),
+            ("worker-1", 'S', 812, 977)
+        );
+        assert_eq!(
+            (status.ignored, status.caught, status.threads),
+            (0x1000, 0x1_8000_0440, 4)
+        );
+        assert!(status.namespace_init && !status.kernel_thread);
+    }
+
+    #[test]
+    fn the_init_of_our_own_namespace_is_told_from_that_of_an_inner_one() {
+        assert!(!Status::parse(b"NSpid:\t1\n").namespace_init);
+        assert!(!Status::parse(b"NSpid:\t812\n").namespace_init);
+    }
+
+    #[test]
+    fn anything_is_parsed_without_harm() {
+        for text in [
+            &b""[..],
+            b":",
+            b"Name",
+            b"State:\n",
+            b"SigCgt: zz\nTgid: 99999999999999999999\n",
+            &[0xff, b':'],
+        ] {
+            let _ = Status::parse(text);
+        }
+    }
+}

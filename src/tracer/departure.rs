@@ -1,0 +1,105 @@
+//! Ends and changes that no fault announced: SIGKILL, seccomp kills, exit statuses, exec.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::Instant;
+
+use crate::capture::ending;
+use crate::capture::fault::wall_clock;
+use crate::config::Exits;
+use crate::ipc::{FromTracer, ProcessEnd, seal_capture};
+use crate::policy::Admission;
+use crate::sys::Pid;
+use crate::sys::wait::ExitStatus;
+use crate::trace::engine::Ending;
+use crate::trace::status::Status;
+
+use super::{Tracer, TracerError};
+
+/// Set-user-ID and set-group-ID bits of a file's mode (inode(7)).
+const SET_ID: u32 = 0o6000;
+/// Bit of CAP_SYS_PTRACE in a capability set (capabilities(7)).
+const CAP_SYS_PTRACE: u64 = 1 << 19;
+
+impl Tracer {
+    /// Reaps a dead process; one that ended in a way worth recording is told of with what /proc still says.
+    pub(super) fn departure(&mut self, ending: Ending) -> Result<(), TracerError> {
+        if !is_remarkable(ending.status, self.service.report.exits) {
+            self.engine.reap(ending);
+            return Ok(());
+        }
+        let process = ending.process;
+        let status = ending.status;
+        let comm = Status::read(process.leader())
+            .map(|status| status.name)
+            .unwrap_or_default();
+        let capture = ending::copy(process, ending.start);
+        self.engine.reap(ending);
+        if self.budget.admit(self.started.elapsed()) == Admission::Count {
+            return Ok(());
+        }
+        let end = ProcessEnd {
+            process,
+            comm,
+            time_us: wall_clock(Instant::now()),
+            status,
+        };
+        let descriptors = seal_capture(&capture).into_iter().collect();
+        self.say_with(FromTracer::Ended(Box::new(end)), descriptors)
+    }
+
+    /// An unprivileged tracer costs a set-user-ID program its privileges (execve(2)): whoever wonders should read it.
+    pub(super) fn warn_of_lost_privileges(&mut self, process: Pid) -> Result<(), TracerError> {
+        let Ok(meta) = fs::metadata(format!("/proc/{process}/exe")) else {
+            return Ok(());
+        };
+        if meta.mode() & SET_ID == 0 || may_trace_all() {
+            return Ok(());
+        }
+        let exe = fs::read_link(format!("/proc/{process}/exe")).unwrap_or_default();
+        self.say(FromTracer::Warning(format!(
+            "{} (pid {process}) runs without its set-user-ID privileges, because sickbay lacks CAP_SYS_PTRACE; \
+             run sickbay as root to keep them",
+            exe.display()
+        )))
+    }
+}
+
+fn is_remarkable(status: ExitStatus, wish: Exits) -> bool {
+    match (wish, status) {
+        (Exits::None, _) | (_, ExitStatus::Exited(0)) => false,
+        (Exits::Signals, ExitStatus::Exited(_)) => false,
+        (Exits::Signals | Exits::Failures, _) => true,
+    }
+}
+
+fn may_trace_all() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective
+        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .is_some_and(|set| set & CAP_SYS_PTRACE != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::SigNo;
+
+    #[test]
+    fn what_is_remarkable_is_configured() {
+        let killed = ExitStatus::Killed {
+            signal: SigNo::KILL,
+            core: false,
+        };
+        for (wish, exited_1, by_signal) in [
+            (Exits::None, false, false),
+            (Exits::Signals, false, true),
+            (Exits::Failures, true, true),
+        ] {
+            assert!(!is_remarkable(ExitStatus::Exited(0), wish));
+            assert_eq!(is_remarkable(ExitStatus::Exited(1), wish), exited_1);
+            assert_eq!(is_remarkable(killed, wish), by_signal);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The path of one fault: decide, freeze, copy, act, hand over.
+//!
+//! The decision comes first because it says who has to be stopped: a signal that will be delivered ends the
+//! process, so every thread may be frozen and copied; one that is suppressed concerns its thread alone. The
+//! pause ends with the action. What follows (sealing the copy, telling the front) keeps no thread waiting.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use crate::capture::fault::{Copied, Handled, Subject, copy, micros, wall_clock};
+use crate::capture::{Frozen, Kind, Phase, freeze};
+use crate::config::Action;
+use crate::ipc::{FromTracer, Incident, Verdict, seal_capture};
+use crate::policy::{self, Admission, Decision, FaultFacts};
+use crate::sys::deadline::Deadline;
+use crate::sys::regs::GeneralRegisters;
+use crate::sys::signal::SI_KERNEL;
+use crate::sys::{SigNo, StartTime, fail};
+use crate::trace::{Fault, status::Status};
+
+use super::{Tracer, TracerError};
+
+/// The longest that one fault may hold a process. A tracer that takes longer ends, and the signal takes effect.
+const HOLD: Duration = Duration::from_secs(10);
+/// Module descriptors in one message.
+const DESCRIPTORS: usize = 200;
+
+impl Tracer {
+    /// Takes a fault along its path.
+    pub(super) fn incident(&mut self, fault: Fault) -> Result<(), TracerError> {
+        let hold = Deadline::after(HOLD);
+        fail::point("tracer.fault.stopped");
+        let names = Names::read(&fault);
+        let decision = policy::decide(&facts(&fault, &names), &self.service);
+        let recorded = self.is_recorded(&fault);
+        let frozen = self.freeze(&fault, decision.taken);
+        fail::point("tracer.fault.frozen");
+        let frozen_in = fault.seen.elapsed();
+        let mut copied = if recorded {
+            self.copy(&fault, &frozen)
+        } else {
+            Copied::default()
+        };
+        fail::point("tracer.fault.captured");
+        let (tid, process, signal, siginfo, seen) = (
+            fault.thread.tid(),
+            fault.process,
+            fault.signal,
+            fault.siginfo,
+            fault.seen,
+        );
+        let others = frozen.threads.len();
+        self.act(fault, frozen, decision.taken);
+        let pause = &mut copied.capture.facts.pause;
+        pause.faulting_us = micros(seen.elapsed());
+        pause.others_us = if others == 0 { 0 } else { pause.faulting_us };
+        pause.phases.insert(
+            0,
+            Phase {
+                name: "freeze".into(),
+                us: micros(frozen_in),
+            },
+        );
+        drop(hold);
+        if !recorded {
+            return Ok(());
+        }
+        self.incidents += 1;
+        let place = Place::of(&copied);
+        let incident = Incident {
+            number: self.incidents,
+            kind: Kind::Fault,
+            process,
+            tid,
+            thread_name: names.thread,
+            comm: names.process,
+            signal,
+            code: siginfo.map(|info| info.code()),
+            address: siginfo.and_then(|info| info.address()),
+            pc: place.pc,
+            module: place.module,
+            offset: place.offset,
+            time_us: wall_clock(seen),
+            verdict: verdict(decision),
+            modules: copied.files.len(),
+            counted: self.budget.take_counted(),
+        };
+        self.hand_over(incident, copied)?;
+        fail::point("tracer.fault.handed");
+        Ok(())
+    }
+
+    /// Whether the fault gets a report. Interrupts from the terminal are wishes of the person in front of it.
+    fn is_recorded(&mut self, fault: &Fault) -> bool {
+        let by_terminal =
+            fault.signal == SigNo::INT && fault.siginfo.is_some_and(|info| info.code() == SI_KERNEL);
+        if by_terminal {
+            return false;
+        }
+        self.budget.admit(self.started.elapsed()) == Admission::Record
+    }
+
+    fn freeze(&self, fault: &Fault, action: Action) -> Frozen {
+        if action != Action::Deliver {
+            return Frozen::default();
+        }
+        let known = self.engine.threads_of(fault.process);
+        freeze(
+            fault.process,
+            fault.thread.tid(),
+            known,
+            self.service.freeze_timeout.0,
+        )
+    }
+
+    fn copy(&self, fault: &Fault, frozen: &Frozen) -> Copied {
+        let handled = fault.handled.as_ref().map(|handled| Handled {
+            tid: handled.tid,
+            signal: handled.signal,
+            siginfo: &handled.siginfo,
+            registers: &handled.registers,
+            seen: handled.seen,
+        });
+        let subject = Subject {
+            thread: &fault.thread,
+            process: fault.process,
+            start: self.engine.start_time(fault.process).unwrap_or(StartTime(0)),
+            signal: Some(fault.signal),
+            siginfo: fault.siginfo,
+            handled,
+            seen: fault.seen,
+        };
+        copy(&subject, frozen, &self.service.report)
+    }
+
+    fn act(&mut self, fault: Fault, frozen: Frozen, action: Action) {
+        match action {
+            Action::Suppress => self.engine.suppress(fault),
+            _ => self.engine.deliver(fault, frozen.threads),
+        }
+        if self.engine.has_departing() {
+            self.audit.step = self.audit.step.min(1);
+            self.schedule();
+        }
+    }
+
+    fn hand_over(&mut self, incident: Incident, copied: Copied) -> Result<(), TracerError> {
+        let memory = match seal_capture(&copied.capture) {
+            Ok(memory) => memory,
+            Err(error) => {
+                log::error!("{}: {error}", incident.process);
+                return self.say(FromTracer::Incident(Box::new(Incident {
+                    modules: 0,
+                    ..incident
+                })));
+            }
+        };
+        let number = incident.number;
+        let mut files = copied.files.into_iter();
+        let mut descriptors: Vec<OwnedFd> = vec![memory];
+        descriptors.extend(files.by_ref().take(DESCRIPTORS));
+        self.say_with(FromTracer::Incident(Box::new(incident)), descriptors)?;
+        loop {
+            let more: Vec<OwnedFd> = files.by_ref().take(DESCRIPTORS).collect();
+            if more.is_empty() {
+                return Ok(());
+            }
+            self.say_with(FromTracer::Modules { number }, more)?;
+        }
+    }
+}
+
+/// What thread and process are called.
+struct Names {
+    thread: String,
+    process: String,
+    threads: usize,
+}
+
+impl Names {
+    fn read(fault: &Fault) -> Self {
+        let thread = Status::read(fault.thread.tid()).unwrap_or_default();
+        let process = Status::read(fault.process.leader()).map(|status| status.name);
+        Self {
+            process: process.unwrap_or_else(|_| thread.name.clone()),
+            thread: thread.name,
+            threads: thread.threads,
+        }
+    }
+}
+
+fn facts<'a>(fault: &Fault, names: &'a Names) -> FaultFacts<'a> {
+    FaultFacts {
+        signal: fault.signal,
+        code: fault.siginfo.map_or(0, |info| info.code()),
+        thread_name: &names.thread,
+        main_thread: fault.thread.tid() == fault.process.leader(),
+        single_threaded: names.threads == 1,
+        raised_by_itself: raised_by_itself(fault),
+    }
+}
+
+/// Whether the process sent the signal to itself. In a pid namespace the sender's id is the namespace's own, which
+/// is not compared: a signal is then taken to come from outside.
+fn raised_by_itself(fault: &Fault) -> bool {
+    fault
+        .siginfo
+        .and_then(|info| info.sender())
+        .is_some_and(|(sender, _)| sender == fault.process)
+}
+
+fn verdict(decision: Decision) -> Verdict {
+    let Decision {
+        requested,
+        taken,
+        reason,
+        evidence,
+        rule,
+    } = decision;
+    Verdict {
+        requested,
+        taken,
+        reason,
+        evidence,
+        rule,
+    }
+}
+
+/// Where the faulting thread was.
+#[derive(Default)]
+struct Place {
+    pc: Option<u64>,
+    module: Option<String>,
+    offset: Option<u64>,
+}
+
+impl Place {
+    fn of(copied: &Copied) -> Self {
+        let capture = &copied.capture;
+        let registers = capture
+            .facts
+            .threads
+            .first()
+            .and_then(|thread| capture.registers(thread));
+        let Some(pc) = registers
+            .and_then(Result::ok)
+            .map(|registers: GeneralRegisters| registers.pc())
+        else {
+            return Self::default();
+        };
+        let module = capture
+            .facts
+            .modules
+            .iter()
+            .find(|module| (module.low..module.high).contains(&pc));
+        Self {
+            pc: Some(pc),
+            module: module.map(|module| module.path.clone()),
+            offset: module.map(|module| pc - module.low + module.offset),
+        }
+    }
+}
