@@ -4,7 +4,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Sickbay, fixture, proc, spawn};
+use crate::support::{Sickbay, dying, fixture, proc, spawn};
 
 #[test]
 fn attaching_while_8_threads_spawn_threads() {
@@ -66,4 +66,12 @@ fn a_thousand_threads_are_held_and_let_go() {
     supervisor.signal(Signal::SIGINT);
     assert_eq!(supervisor.finish().code(), 0);
     proc::assert_let_go(program.pid());
+}
+
+/// A thread that was silent for long is answered although others stop all the time.
+#[test]
+fn a_silent_threads_fault_is_answered_in_a_storm() {
+    let storm = dying("storm", &["8", "20000"]).by(libc::SIGSEGV).thread("silent");
+    let report = storm.cause(&["null pointer dereference"]).in_program().check();
+    assert_eq!(report.list("threads").len(), 10);
 }
