@@ -265,10 +265,10 @@ fn works_without_root_and_without_configuration() {
     command
         .env_remove("STATE_DIRECTORY")
         .env("HOME", scene.path())
-        .env("XDG_STATE_HOME", scene.path());
+        .env("XDG_STATE_HOME", scene.path().join("home"));
     let outcome = run(&mut command);
     assert_eq!(outcome.code(), 139, "{outcome:#?}");
-    let reports = scene.path().join("sickbay/reports");
+    let reports = scene.path().join("home/sickbay/reports");
     let report = std::fs::read_dir(&reports)
         .unwrap()
         .next()
