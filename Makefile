@@ -1,0 +1,46 @@
+# The commands of this repository. `make` alone lists them.
+
+CARGO      ?= cargo
+PROGRAMS   := target/programs
+AARCH64    := aarch64-unknown-linux-gnu
+
+BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
+TEST_PACKAGES  := $(BUILD_PACKAGES) redis-server redis-tools gdb python3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test build programs demo test lint bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: ## install what the build needs (as root; otherwise say how)
+	@tests/install-packages $(BUILD_PACKAGES)
+
+setup-test: ## install what the tests need
+	@tests/install-packages $(TEST_PACKAGES)
+	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
+
+build: setup ## build the program
+	$(CARGO) build --release
+
+programs: setup ## build the sample programs the demonstration and the tests supervise
+	@$(MAKE) --no-print-directory -s -C tests/programs OUT=$(CURDIR)/$(PROGRAMS)
+
+demo: build programs ## supervise a sample server, let one of its threads fault, show the report
+	@tests/demo target/release/sickbay $(PROGRAMS)
+
+test: setup-test programs ## set everything up and run every test
+	$(CARGO) nextest run --features fail-points
+	$(CARGO) test --doc
+
+lint: setup ## formatting, clippy, documentation, the other architecture; warnings are errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --all-features
+	@tests/check-architecture $(AARCH64)
+
+bench: build programs ## print the figures: signals, attaching, pauses
+	$(CARGO) bench
+
+clean: ## remove everything that was built
+	$(CARGO) clean

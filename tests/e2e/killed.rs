@@ -1,0 +1,189 @@
+//! SIGKILL of each of the three processes at every named point: the program goes on or dies of its own signal.
+//!
+//! The process that reaches the point creates the mark file and, being the first, ends itself by SIGKILL.
+//! Whatever happens then, the program's own fault must end it, or its parent would wait for ever.
+
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{Ended, Running, Sickbay, await_that, fixture, proc, run, spawn};
+
+const WORKERS: &str = "8";
+const VICTIM: &str = "3";
+
+/// Points that are reached before the program does anything.
+const WHILE_ATTACHING: [&str; 2] = ["tracer.attach.pass", "tracer.attach.done"];
+
+/// The supervisor with one fail point armed.
+struct Armed {
+    sickbay: Sickbay,
+    point: &'static str,
+}
+
+impl Armed {
+    fn at(point: &'static str) -> Self {
+        let sickbay = Sickbay::new();
+        let mark = sickbay.scratch().join("mark");
+        Self {
+            sickbay: sickbay
+                .variable("SICKBAY_FAIL", point)
+                .variable("SICKBAY_FAIL_MARK", mark),
+            point,
+        }
+    }
+
+    fn was_reached(&self) -> bool {
+        self.sickbay.scratch().join("mark").exists()
+    }
+
+    #[track_caller]
+    fn await_reached(&self) {
+        await_that(&format!("somebody at {}", self.point), || {
+            self.was_reached().then_some(())
+        });
+    }
+}
+
+/// The program runs already, its parent is the test, and the supervisor attaches to it.
+fn attached(point: &'static str) {
+    let armed = Armed::at(point);
+    let mut program = spawn(Command::new(fixture("workers")).args([WORKERS, VICTIM, "stdin"]));
+    program.stdout_line("ready");
+    let mut supervisor = spawn(&mut armed.sickbay.attach_command(program.pid()));
+
+    if WHILE_ATTACHING.contains(&point) {
+        armed.await_reached();
+    } else {
+        supervisor.stderr_line("sickbay: attached: ");
+    }
+    if point == "tracer.release" {
+        supervisor.signal(Signal::SIGINT);
+        armed.await_reached();
+        supervisor.ended();
+        proc::assert_let_go(program.pid());
+    }
+    proc::assert_goes_on(program.pid());
+    dies_of_its_own_fault(&mut program);
+    armed.await_reached();
+}
+
+/// The supervisor starts the program, and so is its parent: if it dies, the test becomes that.
+fn started(point: &'static str) {
+    let armed = Armed::at(point);
+    let mut supervisor = armed
+        .sickbay
+        .start(fixture("workers"), &[WORKERS, VICTIM, "stdin"]);
+    let ready = supervisor.stdout_line("ready pid=");
+    let program: i32 = ready.split(' ').next().unwrap().parse().unwrap();
+    proc::assert_goes_on(program);
+    supervisor.write("go\n");
+
+    match supervisor.ended() {
+        Ended::Killed(signal, _) => {
+            assert_eq!(signal, libc::SIGKILL, "the supervisor died of something else");
+            assert_eq!(proc::ended_orphan(program), Ended::Killed(libc::SIGSEGV, false));
+        }
+        ended => assert_eq!(ended, Ended::Exited(139)),
+    }
+    armed.await_reached();
+}
+
+#[track_caller]
+fn dies_of_its_own_fault(program: &mut Running) {
+    program.write("go\n");
+    assert_eq!(program.ended(), Ended::Killed(libc::SIGSEGV, false));
+}
+
+/// One test for each fail point in each of the given scenes.
+macro_rules! at_each_fail_point {
+    ($scene:ident: $($test:ident = $point:literal),* $(,)?) => {
+        mod $scene {
+            $(#[test] fn $test() { super::$scene($point); })*
+        }
+    };
+}
+
+at_each_fail_point! { attached:
+    tracer_attach_pass = "tracer.attach.pass",
+    tracer_attach_done = "tracer.attach.done",
+    tracer_fault_stopped = "tracer.fault.stopped",
+    tracer_fault_frozen = "tracer.fault.frozen",
+    tracer_fault_captured = "tracer.fault.captured",
+    tracer_fault_delivered = "tracer.fault.delivered",
+    tracer_fault_handed = "tracer.fault.handed",
+    tracer_release = "tracer.release",
+    front_incident_received = "front.incident.received",
+    front_incident_small = "front.incident.small",
+    front_incident_recorder = "front.incident.recorder",
+    front_incident_committed = "front.incident.committed",
+    recorder_start = "recorder.start",
+    recorder_read = "recorder.read",
+    recorder_written = "recorder.written",
+}
+
+at_each_fail_point! { started:
+    tracer_attach_pass = "tracer.attach.pass",
+    tracer_attach_done = "tracer.attach.done",
+    tracer_fault_stopped = "tracer.fault.stopped",
+    tracer_fault_frozen = "tracer.fault.frozen",
+    tracer_fault_captured = "tracer.fault.captured",
+    tracer_fault_delivered = "tracer.fault.delivered",
+    tracer_fault_handed = "tracer.fault.handed",
+    front_incident_received = "front.incident.received",
+    front_incident_small = "front.incident.small",
+    front_incident_recorder = "front.incident.recorder",
+    front_incident_committed = "front.incident.committed",
+    recorder_start = "recorder.start",
+    recorder_read = "recorder.read",
+    recorder_written = "recorder.written",
+}
+
+/// A recorder that dies costs the details, never the report: the small record was written first.
+#[test]
+fn a_report_survives_its_recorder() {
+    for point in ["recorder.start", "recorder.read", "recorder.written"] {
+        let armed = Armed::at(point);
+        let outcome = armed.sickbay.run(fixture("die"), &["null-write"]);
+        assert_eq!(outcome.code(), 139, "{point}: {outcome:#?}");
+        assert!(armed.was_reached(), "{point}");
+        let report = armed.sickbay.only_report();
+        assert_eq!(report.text("signal.name"), "SIGSEGV", "{point}");
+        assert!(
+            !report.list("incomplete").is_empty(),
+            "{point}: what is missing is said: {report:?}"
+        );
+    }
+}
+
+#[test]
+fn a_tracer_killed_while_idle() {
+    let mut server = spawn(Command::new(fixture("server")).arg("8"));
+    let port = server.stdout_line("listening on 127.0.0.1:");
+    let sickbay = Sickbay::new();
+    let (_supervisor, _) = sickbay.attach(server.pid());
+    let tracer = proc::await_all_traced(server.pid());
+    kill(Pid::from_raw(tracer), Signal::SIGKILL).unwrap();
+    await_that("another tracer, or none", || {
+        proc::tasks(server.pid())
+            .iter()
+            .all(|task| task.tracer != tracer)
+            .then_some(())
+    });
+    proc::assert_goes_on(server.pid());
+    let answer = run(Command::new(fixture("ask")).args([&port, "GET tea"]));
+    assert_eq!(answer.stdout, "GET tea: value of tea\n");
+}
+
+#[test]
+fn a_front_killed_while_idle() {
+    let sickbay = Sickbay::new();
+    let mut supervisor = sickbay.start(fixture("die"), &["wait"]);
+    let program: i32 = supervisor.stdout_line("ready").parse().unwrap();
+    supervisor.signal(Signal::SIGKILL);
+    supervisor.ended();
+    proc::assert_let_go(program);
+    kill(Pid::from_raw(program), Signal::SIGTERM).unwrap();
+    assert_eq!(proc::ended_orphan(program), Ended::Killed(libc::SIGTERM, false));
+}

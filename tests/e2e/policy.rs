@@ -1,0 +1,93 @@
+//! What the configuration says is done with a signal: the first rule that matches, and never what would do harm.
+
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{Sickbay, fixture, run};
+
+const SUPPRESS_SIGTERM: &str = r#"
+[[service]]
+name = "api"
+[[service.rule]]
+signals = ["SIGTERM"]
+action = "suppress"
+"#;
+
+#[test]
+fn a_signal_from_another_process_can_be_suppressed() {
+    let sickbay = Sickbay::new().configured(SUPPRESS_SIGTERM);
+    let mut supervisor = sickbay.start(fixture("die"), &["wait"]);
+    let pid: i32 = supervisor.stdout_line("ready").parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    let report = sickbay.awaited_report();
+    assert_eq!(report.text("signal.name"), "SIGTERM");
+    assert_eq!(report.text("action.taken"), "suppress");
+
+    kill(Pid::from_raw(pid), Signal::SIGQUIT).unwrap();
+    assert_eq!(
+        supervisor.finish().code(),
+        128 + libc::SIGQUIT,
+        "no rule for SIGQUIT"
+    );
+}
+
+#[test]
+fn a_hardware_fault_is_never_suppressed() {
+    let sickbay = Sickbay::new().option("--action", "suppress");
+    assert_eq!(sickbay.run(fixture("die"), &["null-write"]).code(), 139);
+    let report = sickbay.only_report();
+    assert_eq!(report.text("action.requested"), "suppress");
+    assert_eq!(report.text("action.taken"), "deliver");
+    assert!(!report.text("action.reason").is_empty());
+}
+
+#[test]
+fn abort_is_never_suppressed() {
+    let sickbay = Sickbay::new().option("--action", "suppress");
+    assert_eq!(sickbay.run(fixture("die"), &["abort"]).code(), 134);
+    assert_eq!(sickbay.only_report().text("action.taken"), "deliver");
+}
+
+/// Rules look at the name of the thread that the kernel chose, in their order.
+#[test]
+fn rules_match_by_thread_name_in_order() {
+    let configuration = r#"
+[[service]]
+name = "api"
+[[service.rule]]
+signals = ["SIGFPE"]
+threads = "other-*"
+action = "suppress"
+[[service.rule]]
+signals = ["SIGFPE"]
+threads = "target"
+action = "deliver"
+"#;
+    let sickbay = Sickbay::new().configured(configuration);
+    assert_eq!(
+        sickbay.run(fixture("die"), &["pthread-kill", "SIGFPE"]).code(),
+        128 + libc::SIGFPE
+    );
+    let report = sickbay.only_report();
+    assert_eq!(report.text("fault.thread_name"), "target");
+    assert_eq!(report.text("action.taken"), "deliver");
+}
+
+#[test]
+fn actions_that_are_not_there_yet_are_known() {
+    let sickbay = Sickbay::new();
+    let file = sickbay.scratch().join("later.toml");
+    std::fs::write(
+        &file,
+        "[[service]]\nname = \"api\"\npid = 1\non_fault = \"unwind\"\n",
+    )
+    .unwrap();
+    let outcome = run(Command::new(Sickbay::program()).arg("check").arg(&file));
+    let said = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(
+        said.contains("unwind") && said.contains("not available yet"),
+        "{outcome:#?}"
+    );
+}

@@ -1,0 +1,301 @@
+//! `sickbay run`: the program behaves as it does without it, from its first instruction to its status.
+
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Outcome, Sickbay, fixture, is_root, proc, run, skip, spawn, unprivileged};
+
+/// Runs a shell script plain and supervised, and requires the same end and the same output.
+#[track_caller]
+fn same_both_ways(script: &str) -> Outcome {
+    let plain = run(Command::new("/bin/sh").args(["-c", script, "sh"]));
+    let sickbay = Sickbay::new();
+    let supervised = sickbay.run("/bin/sh", &["-c", script, "sh"]);
+    assert_eq!(supervised.code(), plain.ended.as_exit_code(), "{supervised:#?}");
+    assert_eq!(supervised.stdout, plain.stdout);
+    assert_eq!(supervised.program_stderr(), plain.stderr);
+    supervised
+}
+
+#[test]
+fn the_status_is_the_programs() {
+    for status in [0, 1, 7, 125, 255] {
+        let sickbay = Sickbay::new();
+        let outcome = sickbay.run(fixture("die"), &["exit".to_owned(), status.to_string()]);
+        assert_eq!(outcome.code(), status);
+        assert!(outcome.stderr.is_empty(), "nothing to say: {outcome:#?}");
+        assert!(sickbay.reports().is_empty());
+    }
+}
+
+#[test]
+fn the_program_is_found_in_path() {
+    assert_eq!(Sickbay::new().run("true", &[] as &[&str]).code(), 0);
+    assert_eq!(Sickbay::new().run("false", &[] as &[&str]).code(), 1);
+}
+
+#[test]
+fn streams_pass_through() {
+    let sickbay = Sickbay::new();
+    let mut cat = sickbay.start("cat", &[] as &[&str]);
+    cat.write("one\n");
+    cat.stdout_line("one");
+    cat.write("two\n");
+    let outcome = cat.finish();
+    assert_eq!(
+        (outcome.code(), outcome.stdout.as_str(), outcome.stderr.as_str()),
+        (0, "one\ntwo\n", "")
+    );
+}
+
+#[test]
+fn streams_stay_apart() {
+    same_both_ways("echo to stdout; echo to stderr >&2; exit 3");
+}
+
+#[test]
+fn arguments_environment_and_directory_are_the_callers() {
+    let sickbay = Sickbay::new();
+    let script = r#"pwd; echo "$GREETING"; printf '<%s>' "$@""#;
+    let mut command = sickbay.run_command(
+        "/bin/sh",
+        &["-c", script, "sh", "--json", "a b", "", "*", "-h", "--"],
+    );
+    let outcome = run(command.current_dir("/usr").env("GREETING", "good morning"));
+    assert_eq!(outcome.stdout, "/usr\ngood morning\n<--json><a b><><*><-h><-->");
+}
+
+/// Signal masks and dispositions, limits, descriptors, privileges: all inherited as if by exec alone.
+#[test]
+fn what_a_program_inherits_is_unchanged() {
+    same_both_ways(
+        "grep -E '^(SigP|SigB|SigI|SigC|Shd|NoNewPrivs|Seccomp|Cap|Groups|Uid|Gid)' /proc/self/status",
+    );
+    same_both_ways("ls /proc/self/fd");
+    same_both_ways("ulimit -a; umask; nice");
+    same_both_ways("cut -d' ' -f7 /proc/self/stat; cat /proc/self/oom_score_adj /proc/self/cgroup");
+}
+
+#[test]
+fn a_program_started_with_ignored_signals_keeps_them() {
+    let sickbay = Sickbay::new();
+    let show = ["-c", "trap '' HUP USR1; exec \"$@\"", "sh"];
+    let plain = run(Command::new("/bin/sh")
+        .args(show)
+        .args(["grep", "SigIgn", "/proc/self/status"]));
+    let supervised = sickbay.run_command("grep", &["SigIgn", "/proc/self/status"]);
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(show)
+        .arg(supervised.get_program())
+        .args(supervised.get_args());
+    assert_eq!(run(&mut command).stdout, plain.stdout);
+}
+
+#[test]
+fn the_program_is_traced_from_its_first_instruction() {
+    let sickbay = Sickbay::new();
+    let outcome = sickbay.run("grep", &["TracerPid", "/proc/self/status"]);
+    let tracer: i32 = outcome
+        .stdout
+        .trim()
+        .rsplit('\t')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_ne!(tracer, 0, "{outcome:#?}");
+}
+
+#[test]
+fn signals_sent_to_the_supervisor_reach_the_program() {
+    let script =
+        "trap 'echo got HUP' HUP; trap 'echo got USR1' USR1; trap 'echo got TERM; kill $!; exit 3' TERM
+                  sleep 1000 & echo ready; while :; do wait; done";
+    let sickbay = Sickbay::new();
+    let mut supervisor = sickbay.start("/bin/bash", &["-c", script]);
+    supervisor.stdout_line("ready");
+    for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGTERM] {
+        supervisor.signal(signal);
+        supervisor.stdout_line(&format!("got {}", signal.as_str().trim_start_matches("SIG")));
+    }
+    assert_eq!(supervisor.finish().code(), 3);
+    assert!(sickbay.reports().is_empty());
+}
+
+#[test]
+fn a_signal_that_ends_the_program_is_its_status() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
+        let sickbay = Sickbay::new();
+        let mut supervisor = sickbay.start(fixture("die"), &["wait"]);
+        supervisor.stdout_line("ready");
+        supervisor.signal(signal);
+        assert_eq!(supervisor.finish().code(), 128 + signal as i32);
+    }
+}
+
+#[test]
+fn every_kind_of_child_is_supervised() {
+    let die = fixture("die");
+    let die = die.to_str().unwrap();
+    for how in ["fork", "vfork", "spawn"] {
+        let sickbay = Sickbay::new();
+        let outcome = sickbay.run(fixture("forker"), &[how, "--", die, "null-write"]);
+        assert_eq!(
+            (outcome.code(), outcome.stdout.as_str()),
+            (0, "child killed by 11\n"),
+            "{how}: {outcome:#?}"
+        );
+        assert_eq!(sickbay.only_report().text("process.comm"), "die", "{how}");
+    }
+    let sickbay = Sickbay::new();
+    let outcome = sickbay.run(fixture("forker"), &["double", "--", die, "null-write"]);
+    assert_eq!(outcome.stdout, "child exited with 0\ngrandchild ended\n");
+    assert_eq!(sickbay.awaited_report().text("process.comm"), "die");
+}
+
+#[test]
+fn many_short_children() {
+    let die = fixture("die");
+    for how in ["fork", "vfork", "spawn", "double"] {
+        let sickbay = Sickbay::new();
+        let outcome = sickbay.run(
+            fixture("forker"),
+            &[how, "100", "--", die.to_str().unwrap(), "exit", "0"],
+        );
+        assert_eq!(outcome.code(), 0, "{how}: {outcome:#?}");
+        assert_eq!(
+            outcome
+                .stdout
+                .lines()
+                .filter(|line| *line == "child exited with 0")
+                .count(),
+            100,
+            "{how}"
+        );
+        assert!(sickbay.reports().is_empty());
+    }
+}
+
+#[test]
+fn exec_by_another_thread_than_the_leader() {
+    let sickbay = Sickbay::new();
+    assert_eq!(sickbay.run(fixture("die"), &["exec-by-thread"]).code(), 7);
+    assert!(sickbay.reports().is_empty());
+}
+
+#[test]
+fn signals_that_the_c_library_keeps_for_itself() {
+    let outcome = Sickbay::new().run(fixture("sigclasses"), &[] as &[&str]);
+    assert_eq!(outcome.code(), 0, "{outcome:#?}");
+    assert_eq!(outcome.stdout, "setuid reached 16 threads\ncancelled 16\n");
+}
+
+#[test]
+fn each_report_is_one_line_with_its_path() {
+    let sickbay = Sickbay::new();
+    let outcome = sickbay.run(fixture("die"), &["null-write"]);
+    let report = sickbay.only_report();
+    let path = report.directory().to_str().unwrap();
+    assert_eq!(
+        outcome
+            .messages()
+            .iter()
+            .filter(|line| line.contains(path))
+            .count(),
+        1,
+        "{outcome:#?}"
+    );
+    assert!(report.directory().join("report.txt").exists());
+}
+
+#[test]
+fn quiet_says_nothing() {
+    let sickbay = Sickbay::new();
+    let mut command = sickbay.verb("run");
+    let outcome = run(command
+        .arg("--quiet")
+        .arg("--")
+        .arg(fixture("die"))
+        .arg("null-write"));
+    assert_eq!((outcome.code(), outcome.stderr.as_str()), (139, ""));
+    sickbay.only_report();
+}
+
+#[test]
+fn reports_are_for_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let sickbay = Sickbay::new();
+    sickbay.run(fixture("die"), &["null-write"]);
+    let report = sickbay.only_report();
+    for path in [
+        report.directory().to_owned(),
+        report.directory().join("report.json"),
+    ] {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{} has mode {mode:o}", path.display());
+    }
+}
+
+#[test]
+fn works_without_root_and_without_configuration() {
+    use std::os::unix::fs::PermissionsExt;
+    if !is_root() {
+        return skip("every other test already runs without root");
+    }
+    let scene = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(scene.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let [program, victim] = [
+        ("sickbay", Sickbay::program().to_owned()),
+        ("workers", fixture("workers")),
+    ]
+    .map(|(name, from)| {
+        let to = scene.path().join(name);
+        std::fs::copy(from, &to).unwrap();
+        to
+    });
+    let mut command = unprivileged(&program);
+    command
+        .arg("run")
+        .arg("--")
+        .arg(&victim)
+        .args(["10", "3"])
+        .current_dir("/");
+    command
+        .env_remove("STATE_DIRECTORY")
+        .env("HOME", scene.path())
+        .env("XDG_STATE_HOME", scene.path().join("home"));
+    let outcome = run(&mut command);
+    assert_eq!(outcome.code(), 139, "{outcome:#?}");
+    let reports = scene.path().join("home/sickbay/reports");
+    let report = std::fs::read_dir(&reports)
+        .unwrap()
+        .next()
+        .expect("a report")
+        .unwrap()
+        .path()
+        .join("report.json");
+    assert!(std::fs::read_to_string(report).unwrap().contains("worker-3"));
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let sickbay = Sickbay::new();
+    let mut supervisor = spawn(&mut sickbay.run_command(fixture("die"), &["wait"]));
+    let program: i32 = supervisor.stdout_line("ready").parse().unwrap();
+    let helpers = proc::children(supervisor.pid());
+    assert!(
+        helpers.contains(&program),
+        "{program} is not a child of the supervisor: {helpers:?}"
+    );
+    supervisor.signal(Signal::SIGTERM);
+    supervisor.finish();
+    for pid in helpers {
+        assert!(
+            !proc::is_alive(pid),
+            "{pid} outlived the supervisor: {:?}",
+            proc::tasks(pid)
+        );
+    }
+}

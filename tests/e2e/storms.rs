@@ -1,0 +1,77 @@
+//! Threads and signals faster than anybody can count, while the supervisor attaches, holds and lets go.
+
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Sickbay, dying, fixture, proc, spawn};
+
+#[test]
+fn attaching_while_8_threads_spawn_threads() {
+    let mut storm = spawn(&mut Command::new(fixture("spawner")));
+    storm.stdout_line("ready");
+    let sickbay = Sickbay::new();
+    let (supervisor, _) = sickbay.attach(storm.pid());
+    storm.write("stop\n");
+    let held = storm.stdout_line("holding");
+    assert!(held.starts_with("41 threads"), "{held}");
+    proc::await_all_traced(storm.pid());
+    assert_eq!(proc::tasks(storm.pid()).len(), 41);
+
+    supervisor.signal(Signal::SIGINT);
+    assert_eq!(supervisor.finish().code(), 0);
+    proc::assert_let_go(storm.pid());
+    assert_eq!(storm.finish().code(), 0);
+}
+
+#[test]
+fn letting_go_while_8_threads_spawn_threads() {
+    let mut storm = spawn(&mut Command::new(fixture("spawner")));
+    storm.stdout_line("ready");
+    for _ in 0..3 {
+        let sickbay = Sickbay::new();
+        let (supervisor, _) = sickbay.attach(storm.pid());
+        supervisor.signal(Signal::SIGINT);
+        assert_eq!(supervisor.finish().code(), 0);
+        assert!(proc::is_alive(storm.pid()));
+    }
+    storm.write("stop\n");
+    storm.stdout_line("holding");
+    proc::assert_let_go(storm.pid());
+    assert_eq!(storm.finish().code(), 0);
+}
+
+#[test]
+fn no_signal_is_lost_or_reordered() {
+    let sickbay = Sickbay::new();
+    let mut counter = sickbay.start(fixture("counter"), &["20000"]);
+    let pid = counter.stdout_line("ready");
+    let sender = spawn(Command::new(fixture("counter")).args(["send", &pid, "20000"]));
+    assert_eq!(sender.finish().stdout, "sent 20000\n");
+    let outcome = counter.finish();
+    assert_eq!(
+        (outcome.code(), outcome.stdout.lines().last()),
+        (0, Some("received 20000, in order")),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn a_thousand_threads_are_held_and_let_go() {
+    let mut program = spawn(Command::new(fixture("threads_hold")).arg("1000"));
+    program.stdout_line("ready");
+    let sickbay = Sickbay::new();
+    let (supervisor, announced) = sickbay.attach(program.pid());
+    assert_eq!(announced, "1 processes, 1001 threads");
+    supervisor.signal(Signal::SIGINT);
+    assert_eq!(supervisor.finish().code(), 0);
+    proc::assert_let_go(program.pid());
+}
+
+/// A thread that was silent for long is answered although others stop all the time.
+#[test]
+fn a_silent_threads_fault_is_answered_in_a_storm() {
+    let storm = dying("storm", &["8", "20000"]).by(libc::SIGSEGV).thread("silent");
+    let report = storm.cause(&["null pointer dereference"]).in_program().check();
+    assert_eq!(report.list("threads").len(), 10);
+}

@@ -1,0 +1,17 @@
+//! The harness: programs to supervise, processes that end with their test, reports as JSON, `/proc`.
+
+mod deadline;
+mod dying;
+mod process;
+mod programs;
+mod report;
+mod sickbay;
+
+pub(crate) mod proc;
+
+pub(crate) use deadline::{DEADLINE, await_that};
+pub(crate) use dying::{Dying, dying};
+pub(crate) use process::{Ended, Outcome, Running, run, spawn};
+pub(crate) use programs::{fixture, found_in_path, is_root, skip, unprivileged};
+pub(crate) use report::Report;
+pub(crate) use sickbay::Sickbay;

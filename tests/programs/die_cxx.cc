@@ -1,0 +1,44 @@
+// die_cxx HOW: the ways a C++ program ends by std::terminate.
+// Each leaves the runtime's own message on stderr and SIGABRT.
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+#include <thread>
+
+namespace {
+
+void may_not_throw() noexcept
+{
+    throw std::runtime_error("thrown through noexcept");
+}
+
+struct Shape {
+    Shape() { announce(); }
+    virtual ~Shape() = default;
+    void announce() { name(); }
+    virtual void name() = 0;
+};
+
+struct Circle : Shape {
+    void name() override {}
+};
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    const char *how = argc > 1 ? argv[1] : "";
+    if (!std::strcmp(how, "uncaught"))
+        throw std::runtime_error("the ledger does not balance");
+    if (!std::strcmp(how, "terminate"))
+        std::terminate();
+    if (!std::strcmp(how, "noexcept"))
+        may_not_throw();
+    if (!std::strcmp(how, "pure-virtual"))
+        Circle circle;
+    if (!std::strcmp(how, "uncaught-in-thread"))
+        std::thread([] { throw std::runtime_error("thrown in a thread"); }).join();
+    std::fprintf(stderr, "fixture: no way named %s\n", how);
+    return 99;
+}
