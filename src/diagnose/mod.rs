@@ -13,25 +13,43 @@
 //! | `trap` | SIGFPE, SIGILL, SIGTRAP, SIGSYS |
 //! | `abort` | SIGABRT that the process raised: the message, or the functions on the stack |
 //! | `sent` | signals that somebody sent |
-//! | [`exit`] | ends that no stop announced |
+//! | `exit` | ends that no stop announced: [`diagnose_end`] |
 //! | [`instruction`] | the instruction at the program counter, its operands and memory accesses |
-//! | [`AddressSpace`] | `/proc/PID/maps` |
+//! | `address_space` | `/proc/PID/maps` |
+//! | `elf` | build ids and symbols of mapped files |
 //! | `landmarks` | functions whose presence on a stack explains an abort |
 //!
 //! Everything that is read was under the control of the process that crashed. No input makes a diagnosis
 //! fail: what cannot be read is left out.
 
+mod abort;
+mod address_space;
 mod cause;
+mod elf;
+mod exit;
 pub mod instruction;
+mod landmarks;
+mod memory;
+mod sent;
+mod stack;
+mod subject;
+mod trap;
 
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::Capture;
-use crate::sys::Tid;
+use crate::capture::{Capture, FaultFacts, Precursor};
+use crate::sys::signal::SI_KERNEL;
+use crate::sys::{Pid, SigNo, Tid};
+use abort::Abort;
+use sent::Sender;
+use subject::Subject;
 
+pub use address_space::{AddressSpace, Mapping};
 pub use cause::Cause;
+pub use elf::{ElfError, Image};
+pub use exit::{Ended, diagnose_end};
 
 /// What happened, in words and values.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -91,18 +109,136 @@ impl ModuleSource for NoModules {
     }
 }
 
+/// What one of the families found.
+struct Finding {
+    cause: Cause,
+    detail: String,
+    access: Option<Access>,
+    address: Option<u64>,
+}
+
 /// Explains the signal of a capture; none for a capture without one.
 pub fn diagnose(capture: &Capture, modules: &dyn ModuleSource) -> Option<Diagnosis> {
-    let _ = modules;
     let fault = capture.facts.fault.as_ref()?;
-    Some(Diagnosis {
-        cause: Cause::Unknown,
-        detail: String::new(),
-        access: None,
-        pc: None,
-        address: None,
-        instruction: None,
-        abort_message: None,
-        subject_tid: Some(fault.tid),
-    })
+    let space = AddressSpace::of(capture);
+    let fatal = Subject::fatal(capture, fault, &space);
+    let sender = Sender {
+        own_pid: own_pid(capture),
+        comm: fault.sender_comm.as_deref(),
+    };
+    let by_itself = sent::is_itself(&fatal, &sender);
+    let abort = if fatal.signal == SigNo::ABRT && by_itself {
+        Abort::find(capture, fault, &space, modules)
+    } else {
+        Abort::none()
+    };
+    let found = explain(&fatal, &sender, &abort);
+    let mut diagnosis = match precursor(fault, &found, by_itself) {
+        Some(precursor) => {
+            let first = Subject::precursor(capture, precursor, &space);
+            let mut found = explain(&first, &sender, &Abort::none());
+            found.detail.push_str(if by_itself {
+                "; the program's own handler ran first"
+            } else {
+                "; the program's own handler could not be entered"
+            });
+            found.about(first)
+        }
+        None => found.about(fatal),
+    };
+    diagnosis.abort_message = abort.message;
+    Some(diagnosis)
 }
+
+/// The name of a system call of this architecture, as `syscalls(2)` lists it.
+pub fn system_call_name(number: u64) -> Option<&'static str> {
+    let number = usize::try_from(number).ok()?;
+    syscalls::Sysno::new(number).map(|call| call.name())
+}
+
+fn explain(subject: &Subject<'_>, sender: &Sender<'_>, abort: &Abort) -> Finding {
+    let raised = subject.code() > 0;
+    match subject.signal {
+        SigNo::SEGV | SigNo::BUS if raised => memory::explain(subject),
+        SigNo::FPE if raised => trap::arithmetic(subject),
+        SigNo::ILL if raised => trap::illegal(subject),
+        SigNo::TRAP if raised => trap::trap(subject),
+        SigNo::SYS if raised => trap::system_call(subject),
+        _ => sent::explain(subject, sender, abort),
+    }
+}
+
+/// The fault to describe in place of the fatal signal, which is its consequence only: the process raised the
+/// same signal once more, or the kernel could not enter the handler (`force_sigsegv`).
+fn precursor<'a>(fault: &'a FaultFacts, found: &Finding, by_itself: bool) -> Option<&'a Precursor> {
+    let precursor = fault.precursor.as_ref()?;
+    let handler_failed = found.cause == Cause::GeneralProtection && precursor.tid == fault.tid;
+    (precursor.signal == fault.signal && (by_itself || handler_failed)).then_some(precursor)
+}
+
+/// The process's id in its own pid namespace: the last of `NSpid` (proc(5)).
+fn own_pid(capture: &Capture) -> Option<Pid> {
+    let outer = capture.pid();
+    let status = capture
+        .facts
+        .process
+        .status
+        .map(|status| capture.get(status))
+        .unwrap_or_default();
+    let ids = status
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"NSpid:"));
+    let innermost = ids.and_then(|ids| {
+        str::from_utf8(ids)
+            .ok()?
+            .split_whitespace()
+            .next_back()?
+            .parse()
+            .ok()
+    });
+    Some(innermost.map_or(outer, Pid))
+}
+
+impl Finding {
+    fn new(cause: Cause, detail: impl Into<String>) -> Self {
+        Self {
+            cause,
+            detail: detail.into(),
+            access: None,
+            address: None,
+        }
+    }
+
+    fn at(self, access: Option<Access>, address: u64) -> Self {
+        Self {
+            access,
+            address: Some(address),
+            ..self
+        }
+    }
+
+    fn about(self, subject: Subject<'_>) -> Diagnosis {
+        Diagnosis {
+            pc: subject.pc(),
+            subject_tid: Some(subject.tid),
+            instruction: subject.instruction,
+            ..self.into_diagnosis()
+        }
+    }
+
+    fn into_diagnosis(self) -> Diagnosis {
+        Diagnosis {
+            cause: self.cause,
+            detail: self.detail,
+            access: self.access,
+            pc: None,
+            address: self.address,
+            instruction: None,
+            abort_message: None,
+            subject_tid: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,7 @@ use std::fs::File;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Missing;
-use crate::diagnose::Cause;
-use crate::sys::SigNo;
+use crate::diagnose::{Cause, Ended};
 
 /// One report to write.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -53,19 +52,6 @@ pub struct Action {
     pub evidence: Vec<String>,
     /// The rule that matched.
     pub rule: Option<String>,
-}
-
-/// How a process ended.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Ended {
-    /// Its exit status, if it exited.
-    pub status: Option<i32>,
-    /// The signal that ended it, if one did.
-    pub signal: Option<SigNo>,
-    /// Whether the kernel dumped core.
-    pub core_dumped: bool,
-    /// What says that memory ran out: "memory.events of /system.slice/api.service: oom_kill rose by 1".
-    pub out_of_memory: Option<String>,
 }
 
 /// A file that a recorder can write.

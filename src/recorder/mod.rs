@@ -8,7 +8,7 @@ mod job;
 
 use std::fs::File;
 
-pub use job::{Action, Ended, Format, Job, Outcome, Outputs, Service, Written};
+pub use job::{Action, Format, Job, Outcome, Outputs, Service, Written};
 
 /// Writes the report that `job` asks for.
 ///
