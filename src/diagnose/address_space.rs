@@ -6,7 +6,7 @@
 use crate::capture::Capture;
 
 /// Lines that are read; the kernel's default limit (`vm.max_map_count`) is 65,530 (1,048,576 on some systems).
-pub const MAX_MAPPINGS: usize = 1 << 20;
+const MAX_MAPPINGS: usize = 1 << 20;
 
 /// One mapping.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -123,9 +123,14 @@ fn cause_of(name: &[u8]) -> Option<Cause> {
         "_ZN9__gnu_cxx27__verbose_terminate_handlerEv",
     ]) {
         Some(Cause::UncaughtException)
-    } else if is(&["rust_panic", "__rust_start_panic", "rust_begin_unwind"])
-        || has("4core9panicking")
-        || has("3std9panicking")
+    } else if [
+        "rust_panic",
+        "rust_begin_unwind",
+        "4core9panicking",
+        "3std9panicking",
+    ]
+    .iter()
+    .any(|part| has(part))
     {
         Some(Cause::RustPanic)
     } else {
@@ -149,6 +154,7 @@ mod tests {
             cause("_RNvNtCs1234_4core9panicking9panic_fmt"),
             Some(Cause::RustPanic)
         );
+        assert_eq!(cause("_RNvCs1234_7___rustc10rust_panic"), Some(Cause::RustPanic));
         assert_eq!(cause("__stack_chk_fail"), Some(Cause::StackSmashing));
         assert_eq!(cause("main"), None);
         assert_eq!(cause(""), None);

@@ -30,7 +30,7 @@ pub(super) fn explain(subject: &Subject<'_>) -> Finding {
         (SI_KERNEL, _) => without_address(subject),
         (code, Some(address)) if subject.signal == SigNo::BUS => bus(subject, code, address),
         (code, Some(address)) => segmentation(subject, code, address),
-        (_, None) => Finding::new(Cause::Unknown, format!("{} without siginfo", subject.signal)),
+        (_, None) => unexplained(subject),
     }
 }
 

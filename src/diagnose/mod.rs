@@ -40,7 +40,6 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{Capture, FaultFacts, Precursor};
-use crate::sys::signal::SI_KERNEL;
 use crate::sys::{Pid, SigNo, Tid};
 use abort::Abort;
 use sent::Sender;
@@ -157,6 +156,12 @@ pub fn system_call_name(number: u64) -> Option<&'static str> {
 }
 
 fn explain(subject: &Subject<'_>, sender: &Sender<'_>, abort: &Abort) -> Finding {
+    if subject.info.is_none() {
+        return Finding::new(
+            Cause::Unknown,
+            format!("{}; its siginfo is missing", subject.signal),
+        );
+    }
     let raised = subject.code() > 0;
     match subject.signal {
         SigNo::SEGV | SigNo::BUS if raised => memory::explain(subject),

@@ -107,7 +107,6 @@ fn by_kernel(subject: &Subject<'_>) -> Finding {
         SigNo::HUP | SigNo::INT | SigNo::QUIT | SigNo::TSTP if subject.code() == SI_KERNEL => {
             Finding::new(Cause::Terminal, format!("{signal} from the controlling terminal"))
         }
-        _ if subject.info.is_none() => Finding::new(Cause::Unknown, format!("{signal} without siginfo")),
         _ => Finding::new(Cause::RaisedByKernel, format!("{signal} from the kernel")),
     }
 }
