@@ -25,6 +25,8 @@ pub struct Mapping {
     pub shared: bool,
     /// Offset in the file, bytes.
     pub offset: u64,
+    /// Device of the file as the kernel shows it: `fe:00`.
+    pub device: String,
     /// Inode of the file; 0 for anonymous memory.
     pub inode: u64,
     /// The path, or a name in brackets (`[stack]`), or nothing.
@@ -79,7 +81,7 @@ impl Mapping {
         );
         let permissions = fields.next()?;
         let offset = u64::from_str_radix(fields.next()?, 16).ok()?;
-        let _device = fields.next()?;
+        let device = fields.next()?;
         let inode = fields.next()?.parse().ok()?;
         let name = fields.next().unwrap_or_default().trim_start();
         (low < high).then(|| Self {
@@ -90,6 +92,7 @@ impl Mapping {
             execute: permissions.contains('x'),
             shared: permissions.contains('s'),
             offset,
+            device: device.to_owned(),
             inode,
             name: name.to_owned(),
         })

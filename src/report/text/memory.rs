@@ -1,0 +1,151 @@
+//! Memory around registers, code around the program counter, and the map around the fault.
+
+use super::super::model::{Address, Map, Memory, Report};
+use super::page::{Page, count};
+
+/// Bytes in a line of a dump.
+const ROW: usize = 16;
+/// Rows of one dump that are shown.
+const MAX_ROWS: usize = 64;
+/// Dumps that are shown.
+const MAX_DUMPS: usize = 64;
+/// Mappings that are shown on either side of the fault.
+const NEIGHBOURS: usize = 8;
+/// Names that architectures give to the program counter.
+const PROGRAM_COUNTERS: [&str; 3] = ["rip", "pc", "eip"];
+
+pub(super) fn write(page: &mut Page, report: &Report) {
+    let (code, data): (Vec<_>, Vec<_>) = report
+        .memory
+        .iter()
+        .partition(|memory| PROGRAM_COUNTERS.contains(&memory.register.as_str()));
+    for (heading, dumps) in [
+        ("Memory around registers", data),
+        ("Code around the program counter", code),
+    ] {
+        if dumps.is_empty() {
+            continue;
+        }
+        page.heading(format_args!("{heading}"));
+        page.lines(dumps, MAX_DUMPS, |page, memory| write_dump(page, report, memory));
+    }
+}
+
+fn write_dump(page: &mut Page, report: &Report, memory: &Memory) {
+    let value = report
+        .faulting_thread()
+        .and_then(|thread| thread.registers.get(&memory.register).copied())
+        .or_else(|| {
+            report
+                .fault
+                .pc
+                .filter(|_| PROGRAM_COUNTERS.contains(&memory.register.as_str()))
+        });
+    let place = value
+        .and_then(|value| map_at(report, value))
+        .map(describe_map)
+        .unwrap_or_default();
+    match value {
+        Some(value) => page.line(format_args!("  {} = {value}  {place}", memory.register)),
+        None => page.line(format_args!("  {}", memory.register)),
+    }
+    let mut previous = None;
+    let mut skipping = false;
+    page.lines(
+        memory.bytes.0.chunks(ROW).enumerate(),
+        MAX_ROWS,
+        |page, (number, row)| {
+            let start = memory.address.0.wrapping_add((number * ROW) as u64);
+            let marked = value.is_some_and(|value| value.0.wrapping_sub(start) < row.len() as u64);
+            if previous == Some(row) && !marked {
+                if !skipping {
+                    page.line(format_args!("      *"));
+                }
+                skipping = true;
+                return;
+            }
+            previous = Some(row);
+            skipping = false;
+            let mark = if marked { '>' } else { ' ' };
+            page.line(format_args!(
+                "    {mark} {start:016x}  {:<49} {}",
+                hex_columns(row),
+                printable(row)
+            ));
+        },
+    );
+}
+
+/// `00 01 02 03 04 05 06 07  08 ...`
+fn hex_columns(row: &[u8]) -> String {
+    let halves: Vec<String> = row
+        .chunks(ROW / 2)
+        .map(|half| {
+            half.iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect();
+    halves.join("  ")
+}
+
+fn printable(row: &[u8]) -> String {
+    row.iter()
+        .map(|byte| {
+            if byte.is_ascii_graphic() || *byte == b' ' {
+                char::from(*byte)
+            } else {
+                '.'
+            }
+        })
+        .collect()
+}
+
+/// Writes the mappings around the fault's address, or around the program counter when the fault has none.
+pub(super) fn write_map(page: &mut Page, report: &Report) {
+    let Some((address, what)) = report
+        .signal
+        .address
+        .map(|address| (address, "fault address"))
+        .or(report.fault.pc.map(|pc| (pc, "program counter")))
+    else {
+        return;
+    };
+    if report.maps.is_empty() {
+        return;
+    }
+    page.heading(format_args!(
+        "Map around {address} ({what}), {} in all",
+        count(report.maps.len(), "mapping")
+    ));
+    let mut maps: Vec<&Map> = report.maps.iter().collect();
+    maps.sort_by_key(|map| map.low);
+    let below = maps.partition_point(|map| map.high <= address);
+    let hit = maps.get(below).is_some_and(|map| map.contains(address));
+    let first = below.saturating_sub(NEIGHBOURS);
+    let last = (below + NEIGHBOURS + usize::from(hit)).min(maps.len());
+    for (index, map) in maps.iter().enumerate().take(last).skip(first) {
+        if index == below && !hit {
+            page.line(format_args!("---> {address} is not mapped"));
+        }
+        let mark = if index == below && hit { "--->" } else { "    " };
+        page.line(format_args!(
+            "{mark} {:016x}-{:016x}  {}",
+            map.low.0,
+            map.high.0,
+            describe_map(map)
+        ));
+    }
+    if below == maps.len() {
+        page.line(format_args!("---> {address} is not mapped"));
+    }
+}
+
+fn map_at(report: &Report, address: Address) -> Option<&Map> {
+    report.maps.iter().find(|map| map.contains(address))
+}
+
+fn describe_map(map: &Map) -> String {
+    format!("{} {}", map.perms, map.path.as_deref().unwrap_or("(anonymous)"))
+}
