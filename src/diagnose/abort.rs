@@ -106,6 +106,9 @@ fn cause_of(message: &str) -> Option<Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::sample::{Case, PID};
+    use crate::sys::SigNo;
+    use crate::sys::signal::SI_TKILL;
 
     #[test]
     fn the_c_librarys_messages_are_known() {
@@ -145,5 +148,25 @@ mod tests {
             Some(MAX_MESSAGE)
         );
         assert_eq!(text(b"\xff\xfe").as_deref(), Some("\u{fffd}\u{fffd}"));
+    }
+
+    #[test]
+    fn aborts_are_told_by_their_message() {
+        let abort = || Case::sent(SigNo::ABRT, SI_TKILL, PID);
+        let freed = abort()
+            .message("free(): double free detected in tcache 2\n")
+            .diagnose();
+        assert_eq!(freed.cause, Cause::HeapCorruption);
+        assert_eq!(
+            freed.detail,
+            "heap corruption: free(): double free detected in tcache 2"
+        );
+        assert_eq!(
+            freed.abort_message.as_deref(),
+            Some("free(): double free detected in tcache 2")
+        );
+        assert_eq!(abort().cause(), Cause::Abort);
+        let strange = abort().message("giving up").told();
+        assert_eq!((strange.0, strange.2), (Cause::Abort, "abort: giving up".into()));
     }
 }

@@ -141,6 +141,11 @@ fn cause_of(name: &[u8]) -> Option<Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::elf::tests::Bytes;
+    use crate::diagnose::sample::{Case, PID};
+    use crate::diagnose::{NoModules, diagnose};
+    use crate::sys::SigNo;
+    use crate::sys::signal::SI_TKILL;
 
     #[test]
     fn names_are_matched_as_they_are_mangled() {
@@ -158,5 +163,48 @@ mod tests {
         assert_eq!(cause("__stack_chk_fail"), Some(Cause::StackSmashing));
         assert_eq!(cause("main"), None);
         assert_eq!(cause(""), None);
+    }
+
+    #[test]
+    fn an_abort_without_message_is_told_by_the_stack() {
+        let program = Bytes(vec![std::fs::read("/proc/self/exe").unwrap()]);
+        let image = Image::open(&program, 0).unwrap();
+        let mut panicking = None;
+        image
+            .for_each_function(|name, address, size| {
+                if name.windows(10).any(|part| part == b"9panicking") {
+                    panicking = panicking.or((size > 8).then_some(address));
+                }
+            })
+            .unwrap();
+        let address = panicking.unwrap();
+        // Mapped so that an offset in the file is found at BASE + offset.
+        const BASE: u64 = 0x5555_0000_0000;
+        let offset = (0..program.0[0].len() as u64)
+            .step_by(4096)
+            .find_map(|page| {
+                let start = image.address_of_offset(page).ok()??;
+                (start <= address && address < start + 4096).then(|| page + address - start)
+            })
+            .unwrap();
+        let mut case = Case::sent(SigNo::ABRT, SI_TKILL, PID).stack(&[1, 2, BASE + offset + 4, 3]);
+        let maps = format!("{BASE:x}-{:x} r-xp 00000000 fe:00 77 /test\n", BASE + (1 << 32));
+        let maps = case.capture.keep(maps.as_bytes());
+        case.capture.facts.process.maps = Some(maps);
+        case.capture.facts.modules.push(ModuleFile {
+            path: "/test".into(),
+            low: BASE,
+            high: BASE + (1 << 32),
+            offset: 0,
+            device: (0xfe, 0),
+            inode: 77,
+            descriptor: Some(0),
+        });
+        let found = diagnose(&case.capture, &program).unwrap();
+        assert_eq!(
+            (found.cause, found.detail.as_str()),
+            (Cause::RustPanic, "Rust panic, seen on the stack")
+        );
+        assert_eq!(diagnose(&case.capture, &NoModules).unwrap().cause, Cause::Abort);
     }
 }

@@ -8,11 +8,12 @@
 //! |---|---|
 //! | [`cause`](Cause) | the causes and their published texts |
 //! | `subject` | what is examined: the fault itself, or the fault that the program's own handler took first |
-//! | `memory` | SIGSEGV and SIGBUS |
+//! | `memory`, `bus`, `protection` | SIGSEGV, SIGBUS, and both of them without an address |
 //! | `stack` | is it a stack overflow? |
 //! | `trap` | SIGFPE, SIGILL, SIGTRAP, SIGSYS |
 //! | `abort` | SIGABRT that the process raised: the message, or the functions on the stack |
 //! | `sent` | signals that somebody sent |
+//! | `sentence` | parts of sentences that the families share |
 //! | `exit` | ends that no stop announced: [`diagnose_end`] |
 //! | [`instruction`] | the instruction at the program counter, its operands and memory accesses |
 //! | `address_space` | `/proc/PID/maps` |
@@ -24,13 +25,16 @@
 
 mod abort;
 mod address_space;
+mod bus;
 mod cause;
 mod elf;
 mod exit;
 pub mod instruction;
 mod landmarks;
 mod memory;
+mod protection;
 mod sent;
+mod sentence;
 mod stack;
 mod subject;
 mod trap;
@@ -164,7 +168,11 @@ fn explain(subject: &Subject<'_>, sender: &Sender<'_>, abort: &Abort) -> Finding
     }
     let raised = subject.code() > 0;
     match subject.signal {
-        SigNo::SEGV | SigNo::BUS if raised => memory::explain(subject),
+        SigNo::SEGV | SigNo::BUS if raised => match subject.address() {
+            Some(address) if subject.signal == SigNo::BUS => bus::explain(subject, address),
+            Some(address) => memory::explain(subject, address),
+            None => protection::explain(subject),
+        },
         SigNo::FPE if raised => trap::arithmetic(subject),
         SigNo::ILL if raised => trap::illegal(subject),
         SigNo::TRAP if raised => trap::trap(subject),
@@ -246,4 +254,86 @@ impl Finding {
 }
 
 #[cfg(test)]
-mod tests;
+#[cfg(target_arch = "x86_64")]
+mod sample;
+
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::sample::{Case, LOAD, PC, PID, SP, STORE, segv};
+    use super::*;
+    use crate::capture::Purpose;
+    use crate::sys::signal::SI_TKILL;
+
+    #[test]
+    fn the_first_fault_is_told_and_not_the_handlers_second() {
+        let first = || segv(1, 8).with("rdi", 0).code(STORE);
+        let raised = Case::sent(SigNo::SEGV, SI_TKILL, PID)
+            .with("rip", 0x40_1ff0)
+            .precursor(first())
+            .diagnose();
+        assert_eq!(raised.cause, Cause::NullDereference);
+        assert!(
+            raised.detail.ends_with("; the program's own handler ran first"),
+            "{}",
+            raised.detail
+        );
+        assert_eq!((raised.pc, raised.access), (Some(PC), Some(Access::Write)));
+        let not_entered = segv(0x80, 0).precursor(first()).told();
+        assert_eq!(not_entered.0, Cause::NullDereference);
+        assert!(
+            not_entered
+                .2
+                .ends_with("; the program's own handler could not be entered"),
+            "{}",
+            not_entered.2
+        );
+        let other = Case::sent(SigNo::TERM, 0, 812).precursor(first());
+        assert_eq!(
+            other.cause(),
+            Cause::SentByProcess,
+            "an old, handled fault explains nothing"
+        );
+        let sent = Case::sent(SigNo::SEGV, 0, 812).precursor(first());
+        assert_eq!(sent.cause(), Cause::SentByProcess);
+        let fresh = segv(1, 0x5000_0000)
+            .with("rdi", 0x5000_0000)
+            .code(LOAD)
+            .precursor(first());
+        assert_eq!(fresh.cause(), Cause::UnmappedAccess);
+    }
+
+    #[test]
+    fn little_is_enough() {
+        assert_eq!(diagnose(&Capture::default(), &NoModules), None);
+        let mut bare = Case::new(SigNo::SEGV, 1, 8);
+        bare.fault().siginfo = None;
+        bare.capture.facts.process.maps = None;
+        assert_eq!(diagnose(&bare.capture, &NoModules).unwrap().cause, Cause::Unknown);
+    }
+
+    proptest! {
+        #[test]
+        fn no_capture_is_too_strange(
+            signal in 1..65_i32,
+            code in prop_oneof![-8..12_i32, Just(0x80), any::<i32>()],
+            address in prop_oneof![0..0x10000_u64, Just(SP - 8), any::<u64>()],
+            values in proptest::collection::vec(prop_oneof![Just(SP), Just(0), any::<u64>()], 27),
+            bytes in proptest::collection::vec(any::<u8>(), 0..24),
+            message in proptest::collection::vec(any::<u8>(), 0..64),
+            words in proptest::collection::vec(prop_oneof![Just(PC), any::<u64>()], 0..16),
+        ) {
+            let mut case = Case::new(SigNo(signal), code, address).code(&bytes).stack(&words);
+            let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let raw = case.capture.keep(&raw);
+            case.capture.facts.threads[0].general = Some(raw);
+            case.memory(Purpose::Code, values[16], &bytes);
+            let message = case.capture.keep(&message);
+            case.fault().abort_message = Some(message);
+            let found = diagnose(&case.capture, &NoModules).unwrap();
+            prop_assert!(!found.detail.is_empty() && found.detail.len() < 1024, "{}", found.detail);
+        }
+    }
+}

@@ -5,7 +5,7 @@
 
 use super::abort::Abort;
 use super::subject::Subject;
-use super::{Cause, Finding};
+use super::{Cause, Finding, system_call_name};
 use crate::sys::signal::{SI_KERNEL, SI_MESGQ, SI_QUEUE, SI_TKILL};
 use crate::sys::{Pid, SigNo};
 
@@ -14,10 +14,11 @@ const SI_TIMER: i32 = -2;
 const SI_SIGIO: i32 = -5;
 const SI_ASYNCIO: i32 = -4;
 
-const PIPE: SigNo = SigNo(libc::SIGPIPE);
-const ALRM: SigNo = SigNo(libc::SIGALRM);
-const VTALRM: SigNo = SigNo(libc::SIGVTALRM);
-const PROF: SigNo = SigNo(libc::SIGPROF);
+// Numbers of signal(7), equal on all architectures that are supported.
+const PIPE: SigNo = SigNo(13);
+const ALRM: SigNo = SigNo(14);
+const VTALRM: SigNo = SigNo(26);
+const PROF: SigNo = SigNo(27);
 
 /// What is known about the sender beside siginfo.
 pub(super) struct Sender<'a> {
@@ -51,7 +52,7 @@ fn by_itself(subject: &Subject<'_>, abort: &Abort) -> Finding {
         .registers
         .as_ref()
         .and_then(|registers| registers.system_call());
-    let in_other_call = called.is_some_and(|call| i64::try_from(call.number) != Ok(libc::SYS_kill));
+    let in_other_call = called.is_some_and(|call| system_call_name(call.number) != Some("kill"));
     match signal {
         SigNo::ABRT => abort.explain(),
         PIPE if subject.code() == SI_USER && in_other_call => Finding::new(
@@ -108,5 +109,72 @@ fn by_kernel(subject: &Subject<'_>) -> Finding {
             Finding::new(Cause::Terminal, format!("{signal} from the controlling terminal"))
         }
         _ => Finding::new(Cause::RaisedByKernel, format!("{signal} from the kernel")),
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod tests {
+    use super::*;
+    use crate::diagnose::sample::{Case, PID};
+
+    #[test]
+    fn senders_are_named() {
+        let term = Case::sent(SigNo::TERM, 0, 812).comm("kill").told();
+        assert_eq!(
+            (term.0, term.2),
+            (
+                Cause::SentByProcess,
+                "SIGTERM was sent by kill (pid 812, uid 1000)".into()
+            )
+        );
+        let segv = Case::sent(SigNo::SEGV, SI_QUEUE, 812).told();
+        assert_eq!(
+            (segv.0, segv.2),
+            (
+                Cause::SentByProcess,
+                "SIGSEGV was sent by pid 812 (uid 1000)".into()
+            )
+        );
+        assert_eq!(
+            Case::sent(SigNo::SEGV, SI_TKILL, PID).cause(),
+            Cause::RaisedByItself
+        );
+        assert_eq!(Case::sent(SigNo::ABRT, 0, 812).cause(), Cause::SentByProcess);
+        assert_eq!(
+            Case::sent(SigNo::ABRT, 0, 1).comm("systemd").cause(),
+            Cause::Watchdog
+        );
+        let outside = Case::sent(SigNo::TERM, 0, 0).told();
+        assert!(
+            outside.2.contains("outside of its pid namespace"),
+            "{}",
+            outside.2
+        );
+    }
+
+    #[test]
+    fn a_process_knows_itself_by_its_inner_id() {
+        let mut case = Case::sent(SigNo::SEGV, SI_TKILL, 7);
+        let status = case.capture.keep(b"Name:\tprog\nNSpid:\t4711\t7\n");
+        case.capture.facts.process.status = Some(status);
+        assert_eq!(case.cause(), Cause::RaisedByItself);
+    }
+
+    #[test]
+    fn the_kernels_own_signals_are_told_by_the_call_they_interrupt() {
+        let by_kernel = |number, code| Case::sent(SigNo(number), code, PID).with("orig_rax", 1).cause();
+        assert_eq!(by_kernel(libc::SIGPIPE, 0), Cause::BrokenPipe);
+        assert_eq!(by_kernel(libc::SIGXFSZ, 0), Cause::FileSizeLimit);
+        let killed_itself = Case::sent(SigNo(libc::SIGPIPE), 0, PID).with("orig_rax", libc::SYS_kill as u64);
+        assert_eq!(killed_itself.cause(), Cause::RaisedByItself);
+        assert_eq!(by_kernel(libc::SIGXFSZ, SI_TKILL), Cause::RaisedByItself);
+        let from_kernel = |number, code| Case::new(SigNo(number), code, 0).cause();
+        assert_eq!(from_kernel(libc::SIGXCPU, 0x80), Cause::CpuTimeLimit);
+        assert_eq!(from_kernel(libc::SIGALRM, 0x80), Cause::Timer);
+        assert_eq!(from_kernel(40, -2), Cause::Timer);
+        assert_eq!(from_kernel(libc::SIGQUIT, 0x80), Cause::Terminal);
+        assert_eq!(from_kernel(libc::SIGIO, -5), Cause::RaisedByKernel);
+        assert_eq!(from_kernel(libc::SIGSYS, 0x80), Cause::DispatchedSystemCall);
     }
 }

@@ -45,3 +45,44 @@ pub(super) fn described(stack: &Mapping) -> String {
         stack.low
     )
 }
+
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
+mod tests {
+    use crate::diagnose::sample::{LOAD, PUSH, segv};
+    use crate::diagnose::{Access, Cause};
+
+    #[test]
+    fn a_stack_overflow_is_in_the_frame_and_in_the_guard() {
+        let low = 0x7f00_0000_1000;
+        let pushed = |sp: u64| segv(2, sp - 8).with("rsp", sp).code(PUSH);
+        let thread = pushed(low).told();
+        assert_eq!((thread.0, thread.1), (Cause::StackOverflow, Some(Access::Write)));
+        assert!(
+            thread.2.contains("the stack of 64 KiB at 0x7f0000001000"),
+            "{}",
+            thread.2
+        );
+        let main = segv(1, 0x7ffb_ffff_fff8).with("rsp", 0x7ffc_0000_0000).code(PUSH);
+        assert_eq!(main.cause(), Cause::StackOverflow);
+        let large_frame = segv(1, 0x7ffb_ffff_0010).with("rsp", 0x7ffb_fff0_0000);
+        assert_eq!(large_frame.cause(), Cause::StackOverflow);
+        let handler_failed = segv(0x80, 0).with("rsp", low).code(PUSH);
+        assert_eq!(handler_failed.cause(), Cause::StackOverflow);
+        let wild_into_guard = segv(2, low - 8)
+            .with("rsp", low + 0x8000)
+            .with("rdi", low - 8)
+            .code(LOAD);
+        assert_eq!(
+            wild_into_guard.cause(),
+            Cause::ProtectedAccess,
+            "the frame is elsewhere"
+        );
+        let wild_below_heap = segv(1, 0xff_fff8).with("rsp", 0x100_0000).code(PUSH);
+        assert_eq!(
+            wild_below_heap.cause(),
+            Cause::UnmappedAccess,
+            "the heap is no stack"
+        );
+    }
+}

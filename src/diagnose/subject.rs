@@ -109,14 +109,6 @@ impl<'a> Subject<'a> {
     pub(super) fn sp(&self) -> Option<u64> {
         self.registers.as_ref().map(GeneralRegisters::sp)
     }
-
-    /// The instruction and what it works on: "`mov dword ptr [rdi+8], 2ah`, rdi = 0x0".
-    pub(super) fn instruction_text(&self) -> Option<String> {
-        let instruction = self.instruction.as_ref()?;
-        let values = instruction.register_values();
-        let separator = if values.is_empty() { "" } else { ", " };
-        Some(format!("`{}`{separator}{values}", instruction.text))
-    }
 }
 
 impl<'a> Memory<'a> {

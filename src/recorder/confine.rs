@@ -94,7 +94,12 @@ mod tests {
             .env(CONFINED, "1")
             .output()
             .unwrap();
-        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let told = String::from_utf8_lossy(&run.stdout);
+        assert!(
+            run.status.success() && told.contains("1 passed"),
+            "{told}{}",
+            String::from_utf8_lossy(&run.stderr)
+        );
     }
 
     #[test]
