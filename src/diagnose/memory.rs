@@ -166,7 +166,7 @@ mod tests {
             (
                 Cause::NullDereference,
                 Some(Access::Read),
-                "null pointer read: `mov eax, [rdi]`, eax = 0x0, rdi = 0x0".into()
+                "null pointer read: `mov eax, [rdi]`, rdi = 0x0".into()
             )
         );
         let bare = segv(1, 0xffff).told();

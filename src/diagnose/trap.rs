@@ -19,7 +19,7 @@ pub(super) fn arithmetic(subject: &Subject<'_>) -> Finding {
     match (subject.code(), divisor) {
         (FPE_INTDIV, Some(Class::Division(Some(divisor)))) if divisor != 0 => Finding::new(
             Cause::DivideOverflow,
-            sentence(subject, "the quotient does not fit the register"),
+            sentence(subject, "divide overflow, the quotient does not fit"),
         ),
         (FPE_INTDIV, _) => Finding::new(Cause::DivideByZero, sentence(subject, "divide by zero")),
         (FPE_INTOVF, _) => Finding::new(Cause::IntegerOverflow, sentence(subject, "integer overflow")),
@@ -95,7 +95,7 @@ mod tests {
             (divide(0).0, divide(0).2),
             (
                 Cause::DivideByZero,
-                "divide by zero: `idiv ecx`, ecx = 0x0".into()
+                "divide by zero: `idiv ecx`, ecx = 0x0, edx = 0x0, eax = 0x0".into()
             )
         );
         assert_eq!(divide(0xffff_ffff).0, Cause::DivideOverflow);

@@ -40,6 +40,8 @@ pub struct Operand {
     pub place: Place,
     /// Its value before the instruction, where the capture has it and it fits.
     pub value: Option<u64>,
+    /// Whether the instruction uses the value; false where it only replaces it.
+    pub read: bool,
 }
 
 /// Where an operand is.
@@ -128,10 +130,10 @@ impl Instruction {
         unplaced.all(|other| other.access == first).then_some(first)
     }
 
-    /// The registers among the operands with their values: "rdi = 0x0, eax = 0x2a"; empty if there are none.
+    /// The registers that the instruction uses and their values: "rdi = 0x0, eax = 0x2a"; empty if there are none.
     pub fn register_values(&self) -> String {
         let mut text = String::new();
-        for operand in &self.operands {
+        for operand in self.operands.iter().filter(|operand| operand.read) {
             if let (Place::Register(name), Some(value)) = (&operand.place, operand.value) {
                 let separator = if text.is_empty() { "" } else { ", " };
                 // Writing into a string cannot fail.
@@ -181,7 +183,7 @@ mod tests {
             &[],
         )
         .unwrap();
-        assert_eq!(load.register_values(), "al = 0x34, rbx = 0x1000, rcx = 0x2");
+        assert_eq!(load.register_values(), "rbx = 0x1000, rcx = 0x2");
         assert_eq!(load.access_at(0x1008), Some(Access::Read));
         let add = decoded(&[0x00, 0xd4], &[("rdx", 0x56), ("rax", 0x1234)], &[]).unwrap();
         assert_eq!(add.register_values(), "ah = 0x12, dl = 0x56");
@@ -243,7 +245,9 @@ mod tests {
     fn divisors_come_from_registers_and_memory() {
         let class =
             |code: &[u8], memory: &[(u64, &[u8])]| decoded(code, &[("rcx", 7)], memory).unwrap().class;
-        assert_eq!(class(&[0xf7, 0xf9], &[]), Class::Division(Some(7)));
+        let divide = decoded(&[0xf7, 0xf9], &[("rcx", 7), ("rax", 9), ("rdx", 0)], &[]).unwrap();
+        assert_eq!(divide.register_values(), "ecx = 0x7, edx = 0x0, eax = 0x9");
+        assert_eq!(divide.class, Class::Division(Some(7)));
         assert_eq!(
             class(&[0xf7, 0x39], &[(7, &[0, 0, 0, 0])]),
             Class::Division(Some(0))

@@ -96,28 +96,22 @@ fn truncate(value: u64, bytes: usize) -> u64 {
     }
 }
 
-/// Registers and memory in the order of the text, each place once.
+/// Registers and memory in the order of the text, those that it implies last, each place once.
 fn operands(decoded: &Decoded, context: &Context<'_>) -> Vec<Operand> {
-    let mut listed: Vec<Operand> = Vec::new();
-    let mut push = |operand: Operand| {
-        if listed.len() < MAX_OPERANDS && listed.iter().all(|known| known.place != operand.place) {
-            listed.push(operand);
-        }
+    let mut listed = Listed {
+        operands: Vec::new(),
+        context,
     };
-    let register = |register: Register| Operand {
-        place: Place::Register(name(register)),
-        value: value(register, context),
-    };
+    let mut factory = InstructionInfoFactory::new();
+    let info = factory.info(decoded);
     for index in 0..decoded.op_count() {
+        let read = !matches!(info.op_access(index), OpAccess::Write | OpAccess::CondWrite);
         match decoded.op_kind(index) {
-            OpKind::Register => push(register(decoded.op_register(index))),
+            OpKind::Register => listed.register(decoded.op_register(index), read),
             OpKind::Memory => {
-                for part in [decoded.memory_base(), decoded.memory_index()] {
-                    if part.is_gpr() {
-                        push(register(part));
-                    }
-                }
-                push_memory(decoded, index, context, &mut push);
+                listed.address_register(decoded.memory_base());
+                listed.address_register(decoded.memory_index());
+                listed.memory(decoded, index, read);
             }
             OpKind::MemorySegSI
             | OpKind::MemorySegESI
@@ -127,24 +121,79 @@ fn operands(decoded: &Decoded, context: &Context<'_>) -> Vec<Operand> {
             | OpKind::MemorySegRDI
             | OpKind::MemoryESDI
             | OpKind::MemoryESEDI
-            | OpKind::MemoryESRDI => push_memory(decoded, index, context, &mut push),
+            | OpKind::MemoryESRDI => listed.memory(decoded, index, read),
             _ => {}
         }
     }
-    if decoded.has_rep_prefix() || decoded.has_repne_prefix() {
-        push(register(Register::RCX));
+    for register in implied(decoded) {
+        listed.register(*register, true);
     }
-    listed
+    listed.operands
 }
 
-fn push_memory(decoded: &Decoded, index: u32, context: &Context<'_>, push: &mut impl FnMut(Operand)) {
-    let address = decoded.virtual_address(index, 0, |register, _, _| value_for_address(register, context));
-    if let Some(address) = address {
-        push(Operand {
-            place: Place::Address(address),
-            value: context.word(address, decoded.memory_size().size()),
-        });
+/// Registers that matter although the text does not name them: the dividend, the count of a repetition, and where
+/// it works.
+fn implied(decoded: &Decoded) -> &'static [Register] {
+    if is_division(decoded) {
+        let size = match decoded.op_kind(0) {
+            OpKind::Register => decoded.op_register(0).size(),
+            _ => decoded.memory_size().size(),
+        };
+        return match size {
+            1 => &[Register::AX],
+            2 => &[Register::DX, Register::AX],
+            4 => &[Register::EDX, Register::EAX],
+            _ => &[Register::RDX, Register::RAX],
+        };
     }
+    if decoded.is_string_instruction() && (decoded.has_rep_prefix() || decoded.has_repne_prefix()) {
+        return &[Register::RSI, Register::RDI, Register::RCX];
+    }
+    &[]
+}
+
+struct Listed<'a> {
+    operands: Vec<Operand>,
+    context: &'a Context<'a>,
+}
+
+impl Listed<'_> {
+    fn push(&mut self, place: Place, value: Option<u64>, read: bool) {
+        if let Some(known) = self.operands.iter_mut().find(|known| known.place == place) {
+            known.read |= read;
+        } else if self.operands.len() < MAX_OPERANDS {
+            self.operands.push(Operand { place, value, read });
+        }
+    }
+
+    fn register(&mut self, register: Register, read: bool) {
+        self.push(
+            Place::Register(name(register)),
+            value(register, self.context),
+            read,
+        );
+    }
+
+    fn address_register(&mut self, register: Register) {
+        if register.is_gpr() {
+            self.register(register, true);
+        }
+    }
+
+    fn memory(&mut self, decoded: &Decoded, index: u32, read: bool) {
+        if let Some(address) = operand_address(decoded, index, self.context) {
+            let value = self.context.word(address, decoded.memory_size().size());
+            self.push(Place::Address(address), value, read);
+        }
+    }
+}
+
+fn operand_address(decoded: &Decoded, index: u32, context: &Context<'_>) -> Option<u64> {
+    decoded.virtual_address(index, 0, |register, _, _| value_for_address(register, context))
+}
+
+fn is_division(decoded: &Decoded) -> bool {
+    matches!(decoded.mnemonic(), Mnemonic::Div | Mnemonic::Idiv)
 }
 
 /// Where a branch goes: by register, through memory, or to the address on the stack.
@@ -166,11 +215,10 @@ fn target(decoded: &Decoded, accesses: &[MemoryAccess], context: &Context<'_>) -
 }
 
 fn class(decoded: &Decoded, context: &Context<'_>) -> Class {
-    if matches!(decoded.mnemonic(), Mnemonic::Div | Mnemonic::Idiv) {
+    if is_division(decoded) {
         let divisor = match decoded.op_kind(0) {
             OpKind::Register => value(decoded.op_register(0), context),
-            _ => decoded
-                .virtual_address(0, 0, |register, _, _| value_for_address(register, context))
+            _ => operand_address(decoded, 0, context)
                 .and_then(|address| context.word(address, decoded.memory_size().size())),
         };
         return Class::Division(divisor);
