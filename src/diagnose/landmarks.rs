@@ -121,6 +121,8 @@ fn cause_of(name: &[u8]) -> Option<Cause> {
         "_ZSt9terminatev",
         "_ZN10__cxxabiv111__terminateEPFvvE",
         "_ZN9__gnu_cxx27__verbose_terminate_handlerEv",
+        // Calls the terminate function of an exception that meets `noexcept`; that one has no exported name.
+        "__gxx_personality_v0",
     ]) {
         Some(Cause::UncaughtException)
     } else if [

@@ -189,7 +189,8 @@ fn precursor<'a>(fault: &'a FaultFacts, found: &Finding, by_itself: bool) -> Opt
     (precursor.signal == fault.signal && (by_itself || handler_failed)).then_some(precursor)
 }
 
-/// The process's id in its own pid namespace: the last of `NSpid` (proc(5)).
+/// The process's id in its own pid namespace: the last of `NStgid` (proc(5)), which is the
+/// same in the files of all its threads.
 fn own_pid(capture: &Capture) -> Option<Pid> {
     let outer = capture.pid();
     let status = capture
@@ -200,7 +201,7 @@ fn own_pid(capture: &Capture) -> Option<Pid> {
         .unwrap_or_default();
     let ids = status
         .split(|byte| *byte == b'\n')
-        .find_map(|line| line.strip_prefix(b"NSpid:"));
+        .find_map(|line| line.strip_prefix(b"NStgid:"));
     let innermost = ids.and_then(|ids| {
         str::from_utf8(ids)
             .ok()?

@@ -156,7 +156,9 @@ mod tests {
     #[test]
     fn a_process_knows_itself_by_its_inner_id() {
         let mut case = Case::sent(SigNo::SEGV, SI_TKILL, 7);
-        let status = case.capture.keep(b"Name:\tprog\nNSpid:\t4711\t7\n");
+        let status = case
+            .capture
+            .keep(b"Name:\tprog\nNStgid:\t4711\t7\nNSpid:\t4728\t24\n");
         case.capture.facts.process.status = Some(status);
         assert_eq!(case.cause(), Cause::RaisedByItself);
     }

@@ -81,7 +81,7 @@ pub(super) fn describe(capture: &Capture, host: &Host) -> Process {
         process.uid = Some(status.ruid);
         process.gid = Some(status.rgid);
         process.tgid_ns = status
-            .nspid
+            .nstgid
             .and_then(|ids| ids.last().copied())
             .filter(|id| *id != facts.pid)
             .map(Pid);
