@@ -44,6 +44,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{Capture, FaultFacts, Precursor};
+use crate::sys::regs::GeneralRegisters;
 use crate::sys::{Pid, SigNo, Tid};
 use abort::Abort;
 use sent::Sender;
@@ -136,7 +137,7 @@ pub fn diagnose(capture: &Capture, modules: &dyn ModuleSource) -> Option<Diagnos
         Abort::none()
     };
     let found = explain(&fatal, &sender, &abort);
-    let mut diagnosis = match precursor(fault, &found, by_itself) {
+    let mut diagnosis = match precursor(capture, fault, &found, by_itself) {
         Some(precursor) => {
             let first = Subject::precursor(capture, precursor, &space);
             let mut found = explain(&first, &sender, &Abort::none());
@@ -181,12 +182,34 @@ fn explain(subject: &Subject<'_>, sender: &Sender<'_>, abort: &Abort) -> Finding
     }
 }
 
-/// The fault to describe in place of the fatal signal, which is its consequence only: the process raised the
-/// same signal once more, or the kernel could not enter the handler (`force_sigsegv`).
-fn precursor<'a>(fault: &'a FaultFacts, found: &Finding, by_itself: bool) -> Option<&'a Precursor> {
+/// The fault to describe in place of the fatal signal, which is its consequence only: the program's handler raised
+/// the same signal once more or called abort(3), or the kernel could not enter it (`force_sigsegv`).
+fn precursor<'a>(
+    capture: &Capture,
+    fault: &'a FaultFacts,
+    found: &Finding,
+    by_itself: bool,
+) -> Option<&'a Precursor> {
     let precursor = fault.precursor.as_ref()?;
-    let handler_failed = found.cause == Cause::GeneralProtection && precursor.tid == fault.tid;
-    (precursor.signal == fault.signal && (by_itself || handler_failed)).then_some(precursor)
+    let same_signal = precursor.signal == fault.signal;
+    let same_thread = precursor.tid == fault.tid;
+    let raised_again = same_signal && by_itself;
+    let not_entered = same_signal && same_thread && found.cause == Cause::GeneralProtection;
+    let aborted = same_thread && found.cause == Cause::Abort && handler_runs(capture, precursor);
+    (raised_again || not_entered || aborted).then_some(precursor)
+}
+
+/// Whether the handler of that fault has not returned: the registers that the kernel saved for its return are on the
+/// stack, stack pointer and program counter one behind the other (`struct sigcontext`, on every architecture that
+/// is supported).
+fn handler_runs(capture: &Capture, precursor: &Precursor) -> bool {
+    let Ok(registers) = GeneralRegisters::from_bytes(capture.get(precursor.general)) else {
+        return false;
+    };
+    let saved = [registers.sp().to_le_bytes(), registers.pc().to_le_bytes()].concat();
+    let stack = capture.faulting().and_then(|thread| thread.stack);
+    let words = stack.map(|stack| capture.get(stack.data)).unwrap_or_default();
+    words.windows(saved.len()).step_by(8).any(|pair| pair == saved)
 }
 
 /// The process's id in its own pid namespace: the last of `NStgid` (proc(5)), which is the
@@ -296,6 +319,18 @@ mod tests {
             other.cause(),
             Cause::SentByProcess,
             "an old, handled fault explains nothing"
+        );
+        let aborting = |stack: &[u64]| {
+            Case::sent(SigNo::ABRT, SI_TKILL, PID)
+                .precursor(first())
+                .stack(stack)
+                .cause()
+        };
+        assert_eq!(aborting(&[7, SP, PC, 9]), Cause::NullDereference);
+        assert_eq!(
+            aborting(&[7, PC, SP, 9]),
+            Cause::Abort,
+            "the handler of an old fault has returned"
         );
         let sent = Case::sent(SigNo::SEGV, 0, 812).precursor(first());
         assert_eq!(sent.cause(), Cause::SentByProcess);

@@ -92,7 +92,9 @@ pub(super) fn describe(capture: &Capture, host: &Host) -> Process {
         .flatten();
     if let Some(started) = started {
         process.start_time = Timestamp::from_microsecond(started).ok();
-        process.uptime_us = u64::try_from(capture.facts.time_us.saturating_sub(started)).ok();
+        // Clock ticks are coarse: what has just started may seem to start later.
+        let uptime = capture.facts.time_us.saturating_sub(started).max(0);
+        process.uptime_us = u64::try_from(uptime).ok();
     }
     process
 }
