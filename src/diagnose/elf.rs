@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use object::elf::{FileHeader64, NT_GNU_BUILD_ID, PT_LOAD, STT_FUNC};
 use object::read::elf::{FileHeader, NoteIterator, ProgramHeader, SectionHeader, Sym};
 use object::read::{ReadCache, ReadRef, StringTable};
-use object::{Endianness, SectionIndex, elf};
+use object::{Endianness, elf};
 
 use super::ModuleSource;
 
@@ -96,8 +96,7 @@ impl<'a> Image<'a> {
                 continue;
             }
             let symbols = section.data_as_array::<elf::Sym64<Endianness>, _>(endian, self.data())?;
-            let SectionIndex(strings) = SectionIndex(section.sh_link(endian) as usize);
-            let Some(strings) = sections.get(strings) else {
+            let Some(strings) = sections.get(section.sh_link(endian) as usize) else {
                 continue;
             };
             let strings = strings.data(endian, self.data())?;
@@ -194,6 +193,8 @@ impl Seek for ModuleReader<'_> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::cell::Cell;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -216,8 +217,11 @@ pub(super) mod tests {
         }
     }
 
-    /// A sparse file whose size is a claim.
-    struct Sparse(Vec<u8>);
+    /// A sparse file whose size is a claim; it counts what is read of it.
+    struct Sparse {
+        start: Vec<u8>,
+        read: Cell<usize>,
+    }
 
     impl ModuleSource for Sparse {
         fn size(&self, _: usize) -> io::Result<u64> {
@@ -225,13 +229,13 @@ pub(super) mod tests {
         }
 
         fn read_at(&self, _: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+            self.read.set(self.read.get() + buffer.len());
             buffer.fill(0);
-            if let Some(there) = usize::try_from(offset)
+            let there = usize::try_from(offset)
                 .ok()
-                .and_then(|offset| self.0.get(offset..))
-            {
-                let count = there.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&there[..count]);
+                .and_then(|offset| self.start.get(offset..));
+            for (to, from) in buffer.iter_mut().zip(there.unwrap_or_default()) {
+                *to = *from;
             }
             Ok(buffer.len())
         }
@@ -268,17 +272,33 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_sparse_file_that_claims_terabytes_costs_nothing() {
-        let mut bytes = own_program().0.remove(0);
-        bytes.truncate(64);
-        // e_phnum and e_shnum at their largest, e_shoff far away.
-        bytes[0x28..0x30].copy_from_slice(&(1_u64 << 50).to_le_bytes());
-        bytes[0x38..0x3a].copy_from_slice(&u16::MAX.to_le_bytes());
-        bytes[0x3c..0x3e].copy_from_slice(&0_u16.to_le_bytes());
-        let sparse = Sparse(bytes);
+    fn tables_that_claim_more_than_is_reasonable_are_not_read() {
+        let mut start = own_program().0.remove(0);
+        start.truncate(64);
+        let mut put = |at: usize, bytes: &[u8]| {
+            start.resize(start.len().max(at + bytes.len()), 0);
+            start[at..at + bytes.len()].copy_from_slice(bytes);
+        };
+        // e_phnum = 0; e_shoff = 64, e_shnum = 2, e_shstrndx = 0
+        put(0x38, &0_u16.to_le_bytes());
+        put(0x28, &64_u64.to_le_bytes());
+        put(0x3c, &2_u16.to_le_bytes());
+        put(0x3e, &0_u16.to_le_bytes());
+        // Section 1: sh_type, sh_offset, sh_size, sh_link, sh_entsize of a symbol table.
+        let section = 64 + 64;
+        put(section + 4, &elf::SHT_SYMTAB.0.to_le_bytes());
+        put(section + 24, &4096_u64.to_le_bytes());
+        put(section + 32, &(2 * MAX_PIECE / 24 * 24).to_le_bytes());
+        put(section + 40, &1_u32.to_le_bytes());
+        put(section + 56, &24_u64.to_le_bytes());
+        let sparse = Sparse {
+            start,
+            read: Cell::new(0),
+        };
         let image = Image::open(&sparse, 0).unwrap();
-        let _ = image.build_id();
-        let _ = image.for_each_function(|_, _, _| ());
+        assert!(image.build_id().unwrap().is_none());
+        assert!(image.for_each_function(|_, _, _| ()).is_err());
+        assert!(sparse.read.get() < 4096, "{}", sparse.read.get());
     }
 
     proptest! {
