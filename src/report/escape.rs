@@ -15,6 +15,23 @@ pub fn escaped(text: &str) -> Escaped<'_> {
     Escaped { text }
 }
 
+/// Rewrites a JSON document so that no character in it acts on a terminal; it means the same to every reader.
+///
+/// JSON itself already keeps C0 controls out of strings, and outside of strings there is nothing but ASCII.
+pub fn json_escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character == '\x7f' || is_deceptive(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
 /// What [`escaped`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a> {

@@ -3,7 +3,7 @@
 //! It begins with at most ten lines for somebody who was woken by it; details follow in the order in which one
 //! asks for them, and what is missing comes last. Long lists are cut, and say by how much: `report.json` has all.
 //!
-//! Everything is written through [`page::Page`], which escapes whole lines: no field can reach a terminal unescaped,
+//! Everything is written through one `Page`, which escapes whole lines: no field can reach a terminal unescaped,
 //! whatever a section does.
 
 mod head;

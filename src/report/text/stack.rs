@@ -14,10 +14,8 @@ pub(super) fn write(page: &mut Page, report: &Report) {
         return;
     };
     page.heading(format_args!("Faulting thread {}", title(thread)));
-    if thread.frames.is_empty() {
-        if let Some(pc) = report.fault.pc {
-            page.line(format_args!("  at {pc}  {}", in_module(report, pc)));
-        }
+    if let Some(pc) = report.fault.pc.filter(|_| thread.frames.is_empty()) {
+        page.line(format_args!("  at {pc}  {}", in_module(report, pc)));
     }
     write_frames(page, report, thread, MAX_FRAMES, "  ");
     write_registers(page, thread);
