@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::bound::bounded;
 use super::host::Host;
 use super::image::Layout;
 use super::job::{Action, Job};
@@ -49,7 +50,7 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     let mut miss = |step: String, reason: String| missing.push(model::Incomplete { step, reason });
 
     let time = Timestamp::from_microsecond(facts.time_us).unwrap_or_default();
-    let mut report = Report::new(&job.id, time, process::describe(capture, host));
+    let mut report = Report::new(&job.id, time, process::describe(capture, host, &mut miss));
     report.kind = kind(facts.kind);
     report.host = host.facts.clone();
     report.service = service(job, capture);
@@ -57,10 +58,10 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     report.threads = threads::describe(capture, host, layout.as_ref(), &mut miss);
     report.modules = modules::describe(capture, &space, sources.modules, &mut miss);
     report.process.build_id = program_build_id(&report);
-    report.maps = process::maps(&space, |step, reason| miss(step.to_owned(), reason));
+    report.maps = process::maps(&space, &mut miss);
     report.files = files(capture, &mut miss);
     report.limits = process::limits(capture);
-    report.environment = process::environment(capture);
+    report.environment = process::environment(capture, &mut miss);
     report.pause = pause(capture);
     report.action = job.action.as_ref().map(action).unwrap_or_default();
     report.occurrences = (job.occurrences > 0).then_some(job.occurrences);
@@ -228,18 +229,13 @@ fn program_build_id(report: &Report) -> Option<String> {
 }
 
 fn files(capture: &Capture, mut miss: impl FnMut(String, String)) -> Vec<OpenFile> {
-    let files = &capture.facts.process.files;
-    if files.len() > MAX_FILES {
-        miss(
-            "files".into(),
-            format!("{MAX_FILES} of {} are listed", files.len()),
-        );
-    }
+    let files = capture.facts.process.files.iter();
+    let listed = bounded(files, MAX_FILES, |file| file.target.len()).told("files", &mut miss);
     let entry = |file: &crate::capture::OpenFile| OpenFile {
         fd: file.fd,
         target: file.target.clone(),
     };
-    files.iter().take(MAX_FILES).map(entry).collect()
+    listed.into_iter().map(entry).collect()
 }
 
 fn pause(capture: &Capture) -> Pause {

@@ -10,8 +10,10 @@
 //! | `confine` | what the process gives up before it reads anything |
 //! | `compose` | capture and diagnosis become a report |
 //! | `process`, `threads`, `modules`, `host`, `fingerprint` | parts of it |
+//! | `bound` | how much of what the process chose is repeated |
 //! | `image` | `memory.zst` |
 
+mod bound;
 mod compose;
 mod confine;
 mod fingerprint;

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::bound::bounded;
 use crate::capture::{Capture, ModuleFile, Purpose};
 use crate::diagnose::{AddressSpace, ElfError, Image, ModuleSource};
 use crate::report::model::Module;
@@ -60,15 +61,10 @@ pub(super) fn describe(
     source: &dyn ModuleSource,
     mut miss: impl FnMut(String, String),
 ) -> Vec<Module> {
-    let modules = &capture.facts.modules;
-    if modules.len() > MAX_MODULES {
-        miss(
-            "modules".into(),
-            format!("{MAX_MODULES} of {} are listed", modules.len()),
-        );
-    }
-    let mut described = Vec::new();
-    for (index, module) in modules.iter().enumerate().take(MAX_MODULES) {
+    let modules = capture.facts.modules.iter().enumerate();
+    let listed = bounded(modules, MAX_MODULES, |(_, module)| module.path.len()).told("modules", &mut miss);
+    let mut described = Vec::with_capacity(listed.len());
+    for (index, module) in listed {
         let build_id = match build_id(source, index) {
             Ok(id) => id,
             // Fonts, archives and databases are mapped too.

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use procfs_core::FromBufRead;
 use procfs_core::process::Status;
 
+use super::bound::bounded;
 use super::host::Host;
 use crate::capture::{Blob, Capture, ProcessFacts};
-use crate::diagnose::AddressSpace;
+use crate::diagnose::{AddressSpace, Mapping};
 use crate::report::model::{Limit, Map, Process};
 use crate::sys::Pid;
 
@@ -66,11 +67,12 @@ pub(super) fn status(capture: &Capture) -> Option<Status> {
 }
 
 /// The process section.
-pub(super) fn describe(capture: &Capture, host: &Host) -> Process {
+pub(super) fn describe(capture: &Capture, host: &Host, mut miss: impl FnMut(String, String)) -> Process {
     let facts = &capture.facts.process;
     let mut process = Process::new(Pid(facts.pid));
     process.exe = facts.exe.clone();
-    process.cmdline = strings(capture, facts.cmdline).take(MAX_ARGUMENTS).collect();
+    let arguments = strings(capture, facts.cmdline);
+    process.cmdline = bounded(arguments, MAX_ARGUMENTS, String::len).told("arguments", &mut miss);
     let stat = bytes(capture, facts.stat).and_then(Stat::parse);
     if let Some(stat) = stat {
         process.ppid = Some(Pid(stat.ppid));
@@ -100,13 +102,16 @@ pub(super) fn describe(capture: &Capture, host: &Host) -> Process {
 }
 
 /// The environment variables that were captured.
-pub(super) fn environment(capture: &Capture) -> IndexMap<String, String> {
-    strings(capture, capture.facts.process.environment)
-        .take(MAX_VARIABLES)
-        .filter_map(|line| {
-            line.split_once('=')
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        })
+pub(super) fn environment(
+    capture: &Capture,
+    mut miss: impl FnMut(String, String),
+) -> IndexMap<String, String> {
+    let variables = strings(capture, capture.facts.process.environment);
+    bounded(variables, MAX_VARIABLES, String::len)
+        .told("environment", &mut miss)
+        .iter()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
 }
 
@@ -129,12 +134,8 @@ pub(super) fn limits(capture: &Capture) -> IndexMap<String, Limit> {
 }
 
 /// `/proc/PID/maps`.
-pub(super) fn maps(space: &AddressSpace, mut miss: impl FnMut(&str, String)) -> Vec<Map> {
-    let count = space.iter().count();
-    if count > MAX_MAPS {
-        miss("maps", format!("{MAX_MAPS} of {count} mappings are listed"));
-    }
-    let line = |mapping: &crate::diagnose::Mapping| Map {
+pub(super) fn maps(space: &AddressSpace, mut miss: impl FnMut(String, String)) -> Vec<Map> {
+    let line = |mapping: &Mapping| Map {
         low: mapping.low.into(),
         high: mapping.high.into(),
         perms: mapping.permissions(),
@@ -143,7 +144,8 @@ pub(super) fn maps(space: &AddressSpace, mut miss: impl FnMut(&str, String)) -> 
         inode: mapping.is_file().then_some(mapping.inode),
         path: (!mapping.name.is_empty()).then(|| mapping.name.clone()),
     };
-    space.iter().take(MAX_MAPS).map(line).collect()
+    let listed = bounded(space.iter(), MAX_MAPS, |mapping| mapping.name.len()).told("maps", &mut miss);
+    listed.into_iter().map(line).collect()
 }
 
 /// The process's cgroup in the unified hierarchy, from `/proc/PID/cgroup` (cgroups(7)).
@@ -236,7 +238,7 @@ mod tests {
     #[test]
     fn our_own_process_is_described() {
         let capture = own();
-        let process = describe(&capture, &Host::read(&mut Vec::new()));
+        let process = describe(&capture, &Host::read(&mut Vec::new()), |_, _| ());
         assert_eq!(process.ppid, Some(Pid(nix::unistd::getppid().as_raw())));
         assert_eq!(process.uid, Some(nix::unistd::getuid().as_raw()));
         assert_eq!(process.cmdline, std::env::args().collect::<Vec<_>>());
@@ -247,7 +249,7 @@ mod tests {
         );
         assert!(process.threads >= Some(1));
         assert_eq!(
-            environment(&capture).get("PATH"),
+            environment(&capture, |_, _| ()).get("PATH"),
             std::env::var("PATH").ok().as_ref()
         );
         let limits = limits(&capture);
@@ -313,9 +315,9 @@ mod tests {
                 proc_owner: Some(0),
                 ..ProcessFacts::default()
             };
-            describe(&capture, &Host::default());
+            describe(&capture, &Host::default(), |_, _| ());
             limits(&capture);
-            environment(&capture);
+            environment(&capture, |_, _| ());
             cgroup(&capture);
             prop_assert_eq!(proven_owner(&capture), None);
         }
@@ -328,7 +330,7 @@ mod tests {
                     *there = byte;
                 }
             }
-            describe(&capture, &Host::default());
+            describe(&capture, &Host::default(), |_, _| ());
             limits(&capture);
         }
     }

@@ -344,3 +344,35 @@ fn a_panic_is_an_answer() {
     let reason = guarded(|| -> u8 { panic!("at {}", 7) });
     assert_eq!(reason, Err("internal error: at 7".to_owned()));
 }
+
+#[test]
+fn the_largest_report_can_be_read_back() {
+    let mut capture = capture();
+    let long = "x".repeat(4000);
+    let maps: String = (0..65_530)
+        .map(|n| {
+            format!(
+                "{:x}-{:x} r--p 00000000 fe:00 7 /{long}\n",
+                n << 12,
+                (n + 1) << 12
+            )
+        })
+        .collect();
+    capture.facts.process.maps = Some(capture.keep(maps.as_bytes()));
+    let sample = capture.facts.threads[0].clone();
+    capture.facts.threads.extend((0..20_000).map(|n| ThreadFacts {
+        tid: Tid(10_000 + n),
+        ..sample.clone()
+    }));
+    let files = Files::new();
+    let outcome = record(&job(), wire(&capture), Vec::new(), files.outputs());
+    assert_eq!(outcome.failure, None);
+    let size = files.json.metadata().unwrap().len();
+    assert!(size < crate::store::MAX_REPORT_BYTES / 4 * 3, "{size} bytes");
+    let steps: Vec<_> = outcome
+        .incomplete
+        .iter()
+        .map(|missing| missing.step.as_str())
+        .collect();
+    assert!(steps.contains(&"maps") && steps.contains(&"threads"), "{steps:?}");
+}

@@ -1,5 +1,6 @@
 //! The threads of a report.
 
+use super::bound::bounded;
 use super::host::Host;
 use super::image::{self, Layout};
 use super::process::{Stat, bytes};
@@ -9,7 +10,7 @@ use crate::report::model::{Address, Stack, Syscall, Thread};
 use crate::sys::regs::{GeneralRegisters, vector_registers};
 
 /// Threads that a report lists.
-const MAX_THREADS: usize = 20_000;
+const MAX_THREADS: usize = 16_384;
 
 /// The threads, the faulting one first. `layout` is that of `memory.zst` if it was written.
 pub(super) fn describe(
@@ -19,17 +20,14 @@ pub(super) fn describe(
     mut miss: impl FnMut(String, String),
 ) -> Vec<Thread> {
     let facts = &capture.facts;
-    if facts.threads.len() > MAX_THREADS {
-        miss(
-            "threads".into(),
-            format!("{MAX_THREADS} of {} are listed", facts.threads.len()),
-        );
-    }
     let faulting = facts.fault.as_ref().map(|fault| fault.tid);
-    let mut threads = Vec::with_capacity(facts.threads.len().min(MAX_THREADS));
     // The faulting thread is listed wherever the capture has it.
     let others = facts.threads.iter().filter(|thread| Some(thread.tid) != faulting);
-    for facts in capture.faulting().into_iter().chain(others).take(MAX_THREADS) {
+    let all = capture.faulting().into_iter().chain(others);
+    let name_length = |thread: &&ThreadFacts| thread.name.as_ref().map_or(0, String::len);
+    let listed = bounded(all, MAX_THREADS, name_length).told("threads", &mut miss);
+    let mut threads = Vec::with_capacity(listed.len());
+    for facts in listed {
         let mut thread = Thread::new(facts.tid);
         thread.name = facts.name.clone();
         thread.faulting = Some(facts.tid) == faulting;
