@@ -1,1 +1,200 @@
 //! The recorder process: from a capture to the files of a report.
+//!
+//! It parses what a crashed program left behind, so it trusts nothing and owns nothing: it confines itself first
+//! ([`confine`]), reads and writes through descriptors that it was given, opens nothing for writing, and may be
+//! killed at any time; the small record that the front wrote before still stands then.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `job` | what the front asks, and what it hears back |
+//! | `confine` | what the process gives up before it reads anything |
+//! | `compose` | capture and diagnosis become a report |
+//! | `process`, `threads`, `modules`, `host`, `fingerprint` | parts of it |
+//! | `bound` | how much of what the process chose is repeated |
+//! | `image` | `memory.zst` |
+
+mod bound;
+mod compose;
+mod confine;
+mod fingerprint;
+mod host;
+mod image;
+mod job;
+mod modules;
+mod process;
+mod threads;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::capture::{Capture, Missing};
+use crate::diagnose::{self, Diagnosis, NoModules};
+use crate::report::model::Attachment;
+use crate::report::{Report, text};
+
+pub use compose::{Sources, compose};
+pub use confine::confine;
+pub use host::Host;
+pub use job::{Action, Format, Job, Outcome, Outputs, Service, Written};
+pub use modules::Descriptors;
+
+/// The largest capture that is read, bytes: what a tracer's memory budget allows at most, with room.
+const MAX_CAPTURE: u64 = 2 << 30;
+
+/// Writes the report that `job` asks for.
+///
+/// `capture` is what [`Capture::write_to`] wrote, read from its start; `modules` are the descriptors that
+/// [`ModuleFile::descriptor`](crate::capture::ModuleFile::descriptor) counts. `report.json` comes last, so that it
+/// names what the other files became. Never fails: what could not be done is in the outcome.
+pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) -> Outcome {
+    let mut outcome = Outcome::default();
+    let capture = read_capture(capture).unwrap_or_else(|error| {
+        let mut empty = Capture::default();
+        empty.miss("capture", error);
+        empty
+    });
+    let descriptors = Descriptors::new(&capture, &modules);
+    let host = Host::read(&mut outcome.incomplete);
+    let diagnosis = explain(job, &capture, &descriptors, &mut outcome.incomplete);
+    let memory = outputs.memory.map(|file| write_memory(&capture, file));
+    let sources = Sources {
+        job,
+        diagnosis: diagnosis.as_ref(),
+        modules: &descriptors,
+        host: &host,
+        with_memory: matches!(memory, Some(Ok(_))),
+    };
+    let composed = guarded(|| compose(&capture, &sources)).or_else(|reason| {
+        outcome.miss("modules", reason);
+        let without_modules = Sources {
+            modules: &NoModules,
+            ..sources
+        };
+        guarded(|| compose(&capture, &without_modules))
+    });
+    let mut report = match composed {
+        Ok(report) => report,
+        Err(reason) => {
+            outcome.failure = Some(reason);
+            return outcome;
+        }
+    };
+    match memory {
+        Some(Ok(bytes)) => {
+            report.attachments.push(Attachment {
+                kind: "memory".to_owned(),
+                file: image::FILE.to_owned(),
+                bytes: Some(bytes),
+            });
+            outcome.wrote(Format::Memory, bytes);
+        }
+        Some(Err(error)) => outcome.miss(image::FILE, error),
+        None => {}
+    }
+    for missing in &outcome.incomplete {
+        report.missing(missing.step.clone(), &missing.reason);
+    }
+    if let Some(file) = outputs.text {
+        match guarded(|| text::render(&report))
+            .and_then(|text| write_text(&text, file).map_err(|e| e.to_string()))
+        {
+            Ok(bytes) => outcome.wrote(Format::Text, bytes),
+            Err(reason) => {
+                report.missing("report.txt", &reason);
+                outcome.miss("report.txt", reason);
+            }
+        }
+    }
+    match write_json(&report, outputs.json) {
+        Ok(bytes) => outcome.wrote(Format::Json, bytes),
+        Err(error) => outcome.failure = Some(format!("failed to write report.json: {error}")),
+    }
+    outcome.readable_by = process::proven_owner(&capture);
+    outcome.fingerprint = report.fingerprint.clone();
+    outcome.cause = diagnosis.as_ref().map(|diagnosis| diagnosis.cause);
+    outcome.detail = diagnosis.map(|diagnosis| diagnosis.detail);
+    outcome.incomplete = report.incomplete.into_iter().map(missing).collect();
+    outcome
+}
+
+fn read_capture(mut file: File) -> Result<Capture, crate::capture::CaptureError> {
+    file.rewind()?;
+    Capture::read_from(file.take(MAX_CAPTURE))
+}
+
+/// Why the process took its signal or ended. Where the mapped files are so strange that reading them fails
+/// unforeseen, the answer without them still stands.
+fn explain(
+    job: &Job,
+    capture: &Capture,
+    modules: &Descriptors<'_>,
+    missing: &mut Vec<Missing>,
+) -> Option<Diagnosis> {
+    if capture.facts.fault.is_none() {
+        return job.ended.as_ref().map(diagnose::diagnose_end);
+    }
+    let with_modules = guarded(|| diagnose::diagnose(capture, modules));
+    let found = with_modules.or_else(|reason| {
+        missing.push(Missing {
+            step: "diagnosis".to_owned(),
+            reason,
+        });
+        guarded(|| diagnose::diagnose(capture, &NoModules))
+    });
+    found.ok().flatten()
+}
+
+/// Runs a step over hostile input; a panic in one of the parsers ends the step and not the recorder.
+fn guarded<T>(step: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(step)).map_err(|panic| {
+        let message = panic.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        format!("internal error: {}", message.unwrap_or("no message"))
+    })
+}
+
+fn write_memory(capture: &Capture, file: File) -> io::Result<u64> {
+    image::Layout::of(capture).write(capture, BufWriter::new(&file))?;
+    size(&file)
+}
+
+fn write_text(text: &str, mut file: File) -> io::Result<u64> {
+    file.write_all(text.as_bytes())?;
+    size(&file)
+}
+
+fn write_json(report: &Report, file: File) -> io::Result<u64> {
+    let mut out = BufWriter::new(&file);
+    serde_json::to_writer_pretty(&mut out, report)?;
+    out.write_all(b"\n")?;
+    out.flush()?;
+    size(&file)
+}
+
+fn size(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.len())
+}
+
+fn missing(incomplete: crate::report::model::Incomplete) -> Missing {
+    Missing {
+        step: incomplete.step,
+        reason: incomplete.reason,
+    }
+}
+
+impl Outcome {
+    fn wrote(&mut self, format: Format, bytes: u64) {
+        self.written.push(Written { format, bytes });
+    }
+
+    fn miss(&mut self, step: &str, reason: impl ToString) {
+        self.incomplete.push(Missing {
+            step: step.to_owned(),
+            reason: reason.to_string(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! SIGABRT that the process raised: the C library's message, or the functions on the stack.
+
+use super::landmarks;
+use super::{AddressSpace, Cause, Finding, ModuleSource};
+use crate::capture::{Capture, FaultFacts};
+
+/// The longest message that is read, bytes; `assert(3)` quotes its expression in full.
+const MAX_MESSAGE: usize = 4 << 10;
+
+/// The message and what it, or the stack, means.
+pub(super) struct Abort {
+    pub(super) message: Option<String>,
+    cause: Cause,
+}
+
+impl Abort {
+    /// Finds the reason of an abort; cheap where there is none.
+    pub(super) fn find(
+        capture: &Capture,
+        fault: &FaultFacts,
+        space: &AddressSpace,
+        source: &dyn ModuleSource,
+    ) -> Self {
+        let message = fault.abort_message.and_then(|message| text(capture.get(message)));
+        let by_message = message.as_deref().and_then(cause_of);
+        let by_stack = || {
+            let stack = capture.faulting()?.stack?;
+            landmarks::search(capture, &stack, space, source)
+        };
+        Self {
+            cause: by_message.or_else(by_stack).unwrap_or(Cause::Abort),
+            message,
+        }
+    }
+
+    /// For signals that are no abort.
+    pub(super) fn none() -> Self {
+        Self {
+            message: None,
+            cause: Cause::Abort,
+        }
+    }
+
+    /// Cause and sentence.
+    pub(super) fn explain(&self) -> Finding {
+        let detail = match &self.message {
+            Some(message) => format!("{}: {message}", self.cause),
+            None if self.cause == Cause::Abort => "the process called abort()".to_owned(),
+            None => format!("{}, seen on the stack", self.cause),
+        };
+        Finding::new(self.cause, detail)
+    }
+}
+
+/// The message up to its end, one line.
+fn text(bytes: &[u8]) -> Option<String> {
+    let bytes = bytes.get(..MAX_MESSAGE.min(bytes.len()))?;
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(text).trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+/// What the C library's messages mean (glibc malloc/malloc.c, debug/, assert/assert.c).
+fn cause_of(message: &str) -> Option<Cause> {
+    const HEAP: &[&str] = &[
+        "free(): ",
+        "malloc(): ",
+        "malloc: ",
+        "calloc(): ",
+        "realloc(): ",
+        "malloc_consolidate(): ",
+        "munmap_chunk(): ",
+        "mremap_chunk(): ",
+        "malloc_check_get_size: ",
+        "double free or corruption",
+        "corrupted size vs. prev_size",
+        "corrupted double-linked list",
+        "invalid fastbin entry",
+        "chunk is not",
+        "unaligned ",
+        "break adjusted to free malloc space",
+        "tcache_",
+    ];
+    if message.contains("*** stack smashing detected ***") {
+        Some(Cause::StackSmashing)
+    } else if message.contains("***")
+        && (message.contains(" detected ***") || message.contains("longjmp causes"))
+    {
+        Some(Cause::Fortify)
+    } else if HEAP.iter().any(|start| message.starts_with(start)) {
+        Some(Cause::HeapCorruption)
+    } else if message.contains("Assertion `")
+        || message.contains("Assertion failed")
+        || message.contains(": Unexpected error: ")
+    {
+        Some(Cause::AssertionFailed)
+    } else if message.contains("panicked at ") {
+        Some(Cause::RustPanic)
+    } else if message.starts_with("terminat") {
+        Some(Cause::UncaughtException)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::sample::{Case, PID};
+    use crate::sys::SigNo;
+    use crate::sys::signal::SI_TKILL;
+
+    #[test]
+    fn the_c_librarys_messages_are_known() {
+        for (message, cause) in [
+            ("free(): double free detected in tcache 2", Cause::HeapCorruption),
+            ("double free or corruption (!prev)", Cause::HeapCorruption),
+            ("corrupted size vs. prev_size", Cause::HeapCorruption),
+            (
+                "*** stack smashing detected ***: terminated",
+                Cause::StackSmashing,
+            ),
+            ("*** buffer overflow detected ***: terminated", Cause::Fortify),
+            ("*** %n in writable segment detected ***", Cause::Fortify),
+            (
+                "die: die.c:12: main: Assertion `x > 0' failed.",
+                Cause::AssertionFailed,
+            ),
+            (
+                "terminating due to uncaught exception of type int",
+                Cause::UncaughtException,
+            ),
+        ] {
+            assert_eq!(cause_of(message), Some(cause), "{message}");
+        }
+        assert_eq!(cause_of("free beer"), None);
+    }
+
+    #[test]
+    fn a_message_ends_at_its_zero_byte_and_is_bounded() {
+        assert_eq!(
+            text(b"free(): invalid pointer\n\0garbage").as_deref(),
+            Some("free(): invalid pointer")
+        );
+        assert_eq!(text(b"\n\0"), None);
+        assert_eq!(
+            text(&vec![b'a'; 1 << 20]).map(|text| text.len()),
+            Some(MAX_MESSAGE)
+        );
+        assert_eq!(text(b"\xff\xfe").as_deref(), Some("\u{fffd}\u{fffd}"));
+    }
+
+    #[test]
+    fn aborts_are_told_by_their_message() {
+        let abort = || Case::sent(SigNo::ABRT, SI_TKILL, PID);
+        let freed = abort()
+            .message("free(): double free detected in tcache 2\n")
+            .diagnose();
+        assert_eq!(freed.cause, Cause::HeapCorruption);
+        assert_eq!(
+            freed.detail,
+            "heap corruption: free(): double free detected in tcache 2"
+        );
+        assert_eq!(
+            freed.abort_message.as_deref(),
+            Some("free(): double free detected in tcache 2")
+        );
+        assert_eq!(abort().cause(), Cause::Abort);
+        let strange = abort().message("giving up").told();
+        assert_eq!((strange.0, strange.2), (Cause::Abort, "abort: giving up".into()));
+    }
+}

@@ -1,0 +1,322 @@
+//! What is read of a mapped ELF file: its build id, its symbols, where its segments lie.
+//!
+//! The file is whatever the process mapped, so each read is bounded, and so is their sum: section tables that claim
+//! terabytes of a sparse file cost an error and no memory.
+
+use std::io::{self, Read, Seek, SeekFrom};
+
+use object::elf::{FileHeader64, NT_GNU_BUILD_ID, PT_LOAD, STT_FUNC};
+use object::read::elf::{FileHeader, NoteIterator, ProgramHeader, SectionHeader, Sym};
+use object::read::{ReadCache, ReadRef, StringTable};
+use object::{Endianness, elf};
+
+use super::ModuleSource;
+
+/// The largest piece that is read at once, bytes: the string table of a very large program.
+const MAX_PIECE: u64 = 64 << 20;
+/// The most that is read of one file, bytes.
+const MAX_READ: u64 = 256 << 20;
+/// The longest build id, bytes; linkers write 8 to 32.
+const MAX_BUILD_ID: usize = 64;
+/// Notes of one segment or section that are looked at.
+const MAX_NOTES: usize = 1_000;
+/// Symbols of one table that are looked at.
+const MAX_SYMBOLS: usize = 2_000_000;
+
+/// Why an ELF file tells nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ElfError {
+    /// It cannot be read.
+    #[error("failed to read the file: {0}")]
+    Io(#[from] io::Error),
+    /// It is no 64-bit ELF file, is damaged, or claims more than is read.
+    #[error("failed to parse the file: {0}")]
+    Format(#[from] object::read::Error),
+}
+
+/// A 64-bit ELF file.
+pub struct Image<'a> {
+    cache: ReadCache<ModuleReader<'a>>,
+}
+
+impl<'a> Image<'a> {
+    /// Opens the file of a module (it counts [`Facts::modules`](crate::capture::Facts::modules)).
+    pub fn open(source: &'a dyn ModuleSource, module: usize) -> Result<Self, ElfError> {
+        let reader = ModuleReader {
+            source,
+            module,
+            size: source.size(module)?,
+            position: 0,
+            left: MAX_READ,
+        };
+        let image = Self {
+            cache: ReadCache::new(reader),
+        };
+        image.header()?;
+        Ok(image)
+    }
+
+    /// The build id (`NT_GNU_BUILD_ID`), from the segments, or else the sections.
+    pub fn build_id(&self) -> Result<Option<Vec<u8>>, ElfError> {
+        let (header, endian) = self.header()?;
+        for segment in header.program_headers(endian, self.data())? {
+            if let Ok(Some(notes)) = segment.notes(endian, self.data())
+                && let Some(id) = build_id_among(endian, notes)
+            {
+                return Ok(Some(id));
+            }
+        }
+        for section in header.section_headers(endian, self.data()).unwrap_or_default() {
+            if let Ok(Some(notes)) = section.notes(endian, self.data())
+                && let Some(id) = build_id_among(endian, notes)
+            {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The address in the file's own numbering (`p_vaddr`) of a byte at a file offset.
+    pub fn address_of_offset(&self, offset: u64) -> Result<Option<u64>, ElfError> {
+        let (header, endian) = self.header()?;
+        let segments = header.program_headers(endian, self.data())?;
+        Ok(segments.iter().find_map(|segment| {
+            let within = offset.checked_sub(segment.p_offset(endian))?;
+            let holds = segment.p_type(endian) == PT_LOAD && within < segment.p_filesz(endian);
+            holds.then(|| segment.p_vaddr(endian).wrapping_add(within))
+        }))
+    }
+
+    /// Calls `visit` with name, address and size of every function in the symbol tables, dynamic and static.
+    pub fn for_each_function(&self, mut visit: impl FnMut(&[u8], u64, u64)) -> Result<(), ElfError> {
+        let (header, endian) = self.header()?;
+        let sections = header.section_headers(endian, self.data())?;
+        for section in sections {
+            if !matches!(section.sh_type(endian), elf::SHT_SYMTAB | elf::SHT_DYNSYM) {
+                continue;
+            }
+            let symbols = section.data_as_array::<elf::Sym64<Endianness>, _>(endian, self.data())?;
+            let Some(strings) = sections.get(section.sh_link(endian) as usize) else {
+                continue;
+            };
+            let strings = strings.data(endian, self.data())?;
+            let strings = StringTable::new(strings, 0, strings.len() as u64);
+            for symbol in symbols.iter().take(MAX_SYMBOLS) {
+                if symbol.st_type() == STT_FUNC
+                    && !symbol.is_undefined(endian)
+                    && let Ok(name) = symbol.name(endian, strings)
+                {
+                    visit(name, symbol.st_value(endian), symbol.st_size(endian));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn header(&self) -> Result<(&FileHeader64<Endianness>, Endianness), ElfError> {
+        let header = FileHeader64::<Endianness>::parse(self.data())?;
+        Ok((header, header.endian()?))
+    }
+
+    fn data(&self) -> Bounded<'_, 'a> {
+        Bounded(&self.cache)
+    }
+}
+
+fn build_id_among(
+    endian: Endianness,
+    mut notes: NoteIterator<'_, FileHeader64<Endianness>>,
+) -> Option<Vec<u8>> {
+    for _ in 0..MAX_NOTES {
+        let note = notes.next().ok()??;
+        if note.n_type(endian) == NT_GNU_BUILD_ID && note.name() == elf::ELF_NOTE_GNU {
+            let id = note.desc();
+            return (!id.is_empty() && id.len() <= MAX_BUILD_ID).then(|| id.to_vec());
+        }
+    }
+    None
+}
+
+/// Refuses large pieces before memory is set aside for them.
+#[derive(Clone, Copy)]
+struct Bounded<'c, 'a>(&'c ReadCache<ModuleReader<'a>>);
+
+impl<'c> ReadRef<'c> for Bounded<'c, '_> {
+    fn len(self) -> Result<u64, ()> {
+        self.0.len()
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'c [u8], ()> {
+        if size > MAX_PIECE {
+            return Err(());
+        }
+        self.0.read_bytes_at(offset, size)
+    }
+
+    fn read_bytes_at_until(self, range: std::ops::Range<u64>, delimiter: u8) -> Result<&'c [u8], ()> {
+        self.0.read_bytes_at_until(range, delimiter)
+    }
+}
+
+/// A module's file as a stream.
+struct ModuleReader<'a> {
+    source: &'a dyn ModuleSource,
+    module: usize,
+    size: u64,
+    position: u64,
+    left: u64,
+}
+
+impl Read for ModuleReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.left = self
+            .left
+            .checked_sub(buffer.len() as u64)
+            .ok_or_else(|| io::Error::other("more would have to be read than is reasonable"))?;
+        let read = self.source.read_at(self.module, self.position, buffer)?;
+        self.position = self.position.saturating_add(read as u64);
+        Ok(read)
+    }
+}
+
+impl Seek for ModuleReader<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(distance) => self.size.checked_add_signed(distance),
+            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
+        };
+        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::cell::Cell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Files in memory, one per module.
+    pub(in crate::diagnose) struct Bytes(pub(in crate::diagnose) Vec<Vec<u8>>);
+
+    impl ModuleSource for Bytes {
+        fn size(&self, module: usize) -> io::Result<u64> {
+            self.0
+                .get(module)
+                .map(|bytes| bytes.len() as u64)
+                .ok_or(io::ErrorKind::NotFound.into())
+        }
+
+        fn read_at(&self, module: usize, offset: u64, mut buffer: &mut [u8]) -> io::Result<usize> {
+            let bytes = self.0.get(module).ok_or(io::ErrorKind::NotFound)?;
+            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            io::Write::write(&mut buffer, &bytes[start..])
+        }
+    }
+
+    /// A sparse file whose size is a claim; it counts what is read of it.
+    struct Sparse {
+        start: Vec<u8>,
+        read: Cell<usize>,
+    }
+
+    impl ModuleSource for Sparse {
+        fn size(&self, _: usize) -> io::Result<u64> {
+            Ok(1 << 60)
+        }
+
+        fn read_at(&self, _: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+            self.read.set(self.read.get() + buffer.len());
+            buffer.fill(0);
+            let there = usize::try_from(offset)
+                .ok()
+                .and_then(|offset| self.start.get(offset..));
+            for (to, from) in buffer.iter_mut().zip(there.unwrap_or_default()) {
+                *to = *from;
+            }
+            Ok(buffer.len())
+        }
+    }
+
+    fn own_program() -> Bytes {
+        Bytes(vec![std::fs::read("/proc/self/exe").unwrap()])
+    }
+
+    #[test]
+    fn our_own_program_is_read() {
+        let program = own_program();
+        let image = Image::open(&program, 0).unwrap();
+        let mut found = false;
+        image
+            .for_each_function(|name, address, _| found |= name == b"main" && address != 0)
+            .unwrap();
+        assert!(found);
+        assert!(image.address_of_offset(0).unwrap().is_some());
+        assert!(Image::open(&program, 1).is_err());
+    }
+
+    #[test]
+    fn the_build_id_of_the_c_library_is_found() {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let path = maps.lines().find_map(|line| {
+            line.find("/")
+                .map(|at| &line[at..])
+                .filter(|path| path.contains("libc"))
+        });
+        let files = Bytes(vec![std::fs::read(path.unwrap()).unwrap()]);
+        let id = Image::open(&files, 0).unwrap().build_id().unwrap().unwrap();
+        assert!((8..=32).contains(&id.len()), "{id:?}");
+    }
+
+    #[test]
+    fn tables_that_claim_more_than_is_reasonable_are_not_read() {
+        let mut start = own_program().0.remove(0);
+        start.truncate(64);
+        let mut put = |at: usize, bytes: &[u8]| {
+            start.resize(start.len().max(at + bytes.len()), 0);
+            start[at..at + bytes.len()].copy_from_slice(bytes);
+        };
+        // e_phnum = 0; e_shoff = 64, e_shnum = 2, e_shstrndx = 0
+        put(0x38, &0_u16.to_le_bytes());
+        put(0x28, &64_u64.to_le_bytes());
+        put(0x3c, &2_u16.to_le_bytes());
+        put(0x3e, &0_u16.to_le_bytes());
+        // Section 1: sh_type, sh_offset, sh_size, sh_link, sh_entsize of a symbol table.
+        let section = 64 + 64;
+        put(section + 4, &elf::SHT_SYMTAB.0.to_le_bytes());
+        put(section + 24, &4096_u64.to_le_bytes());
+        put(section + 32, &(2 * MAX_PIECE / 24 * 24).to_le_bytes());
+        put(section + 40, &1_u32.to_le_bytes());
+        put(section + 56, &24_u64.to_le_bytes());
+        let sparse = Sparse {
+            start,
+            read: Cell::new(0),
+        };
+        let image = Image::open(&sparse, 0).unwrap();
+        assert!(image.build_id().unwrap().is_none());
+        assert!(image.for_each_function(|_, _, _| ()).is_err());
+        assert!(sparse.read.get() < 4096, "{}", sparse.read.get());
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_are_errors(damage in proptest::collection::vec((0_usize..4096, any::<u8>()), 1..40), cut in 0_usize..20_000) {
+            let mut bytes = std::fs::read("/bin/true").unwrap();
+            for (at, byte) in damage {
+                if let Some(there) = bytes.get_mut(at) {
+                    *there = byte;
+                }
+            }
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            let files = Bytes(vec![bytes]);
+            if let Ok(image) = Image::open(&files, 0) {
+                let _ = image.build_id();
+                let _ = image.address_of_offset(0x1000);
+                let _ = image.for_each_function(|_, _, _| ());
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What the front asks of a recorder, and what it hears back.
+
+use std::fs::File;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capture::Missing;
+use crate::diagnose::{Cause, Ended};
+
+/// One report to write.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Job {
+    /// The report's id.
+    pub id: String,
+    /// The service.
+    pub service: Service,
+    /// What was done to the thread; none where there was nothing to decide.
+    pub action: Option<Action>,
+    /// How the process ended, for a capture of [`Kind::Exit`](crate::capture::Kind::Exit).
+    pub ended: Option<Ended>,
+    /// How often this happened before this report, itself included; 0 where nobody counted.
+    pub occurrences: u64,
+    /// What to write beside `report.json`.
+    pub formats: Vec<Format>,
+    /// What the front could not do, for the report's `incomplete`.
+    pub missing: Vec<Missing>,
+}
+
+/// The service that an incident belongs to.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Service {
+    /// Its configured name.
+    pub name: Option<String>,
+    /// Its unit.
+    pub unit: Option<String>,
+    /// The unit's invocation id.
+    pub invocation_id: Option<String>,
+    /// Its cgroup; read from the capture where it is not given.
+    pub cgroup: Option<String>,
+}
+
+/// What was done to the faulting thread.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Action {
+    /// The actions that the rule asked for, in order.
+    pub requested: Vec<String>,
+    /// The one that was taken.
+    pub taken: String,
+    /// Why.
+    pub reason: String,
+    /// What that rests on.
+    pub evidence: Vec<String>,
+    /// The rule that matched.
+    pub rule: Option<String>,
+}
+
+/// A file that a recorder can write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// `report.json`: always written.
+    Json,
+    /// `report.txt`.
+    Text,
+    /// `memory.zst`.
+    Memory,
+}
+
+/// Where a recorder writes: empty files that the front opened.
+#[derive(Debug)]
+pub struct Outputs {
+    /// `report.json`.
+    pub json: File,
+    /// `report.txt`.
+    pub text: Option<File>,
+    /// `memory.zst`.
+    pub memory: Option<File>,
+}
+
+/// What became of a job.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The files that are complete, in the order in which they were written.
+    pub written: Vec<Written>,
+    /// Why `report.json` could not be written, if so; nothing is worth keeping then.
+    pub failure: Option<String>,
+    /// The cause, for log lines.
+    pub cause: Option<Cause>,
+    /// The sentence about it.
+    pub detail: Option<String>,
+    /// The user that provably owned the process and may read its report; none without proof.
+    pub readable_by: Option<u32>,
+    /// What the report lacks.
+    pub incomplete: Vec<Missing>,
+    /// The report's fingerprint.
+    pub fingerprint: Option<String>,
+}
+
+/// A complete file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Written {
+    /// What it is.
+    pub format: Format,
+    /// Its size, bytes.
+    pub bytes: u64,
+}

@@ -1,0 +1,96 @@
+//! The threads of a report.
+
+use super::bound::bounded;
+use super::host::Host;
+use super::image::{self, Layout};
+use super::process::{Stat, bytes};
+use crate::capture::{Capture, StackRange, ThreadFacts};
+use crate::diagnose::system_call_name;
+use crate::report::model::{Address, Stack, Syscall, Thread};
+use crate::sys::regs::{GeneralRegisters, vector_registers};
+
+/// Threads that a report lists.
+const MAX_THREADS: usize = 16_384;
+
+/// The threads, the faulting one first. `layout` is that of `memory.zst` if it was written.
+pub(super) fn describe(
+    capture: &Capture,
+    host: &Host,
+    layout: Option<&Layout>,
+    mut miss: impl FnMut(String, String),
+) -> Vec<Thread> {
+    let facts = &capture.facts;
+    let faulting = facts.fault.as_ref().map(|fault| fault.tid);
+    // The faulting thread is listed wherever the capture has it.
+    let others = facts.threads.iter().filter(|thread| Some(thread.tid) != faulting);
+    let all = capture.faulting().into_iter().chain(others);
+    let name_length = |thread: &&ThreadFacts| thread.name.as_ref().map_or(0, String::len);
+    let listed = bounded(all, MAX_THREADS, name_length).told("threads", &mut miss);
+    let mut threads = Vec::with_capacity(listed.len());
+    for facts in listed {
+        let mut thread = Thread::new(facts.tid);
+        thread.name = facts.name.clone();
+        thread.faulting = Some(facts.tid) == faulting;
+        match capture.registers(facts) {
+            Some(Ok(registers)) => add_registers(&mut thread, &registers),
+            Some(Err(foreign)) => miss(format!("registers of thread {}", facts.tid), foreign.to_string()),
+            None => {}
+        }
+        if thread.faulting {
+            add_vector_registers(&mut thread, capture, facts);
+        }
+        if let Some(stat) = bytes(capture, facts.stat).and_then(Stat::parse) {
+            thread.cpu_us = host.ticks_us(stat.cpu_ticks);
+            thread.state = Some(state_before(&thread, stat.state).to_string());
+        }
+        if let Some(range) = facts.stack {
+            thread.stack = stack(capture, &range, layout);
+        }
+        threads.push(thread);
+    }
+    threads
+}
+
+fn add_registers(thread: &mut Thread, registers: &GeneralRegisters) {
+    let named = registers.named();
+    thread.registers = named
+        .map(|(name, value)| (name.to_owned(), Address(value)))
+        .collect();
+    if let Some(call) = registers.system_call() {
+        thread.syscall = Syscall {
+            number: i64::try_from(call.number).ok(),
+            name: system_call_name(call.number).map(str::to_owned),
+            args: call.args.map(Address).to_vec(),
+        };
+    }
+}
+
+fn add_vector_registers(thread: &mut Thread, capture: &Capture, facts: &ThreadFacts) {
+    let fp = bytes(capture, facts.fp).unwrap_or_default();
+    let extended = bytes(capture, facts.extended).unwrap_or_default();
+    let named = vector_registers(fp, extended).into_iter();
+    thread.vector = named.map(|(name, value)| (name, value.into())).collect();
+}
+
+/// The state before the tracer's stop, which is all that `stat` shows of a stopped thread: it ran, or it slept in
+/// a system call.
+fn state_before(thread: &Thread, state: char) -> char {
+    match state {
+        't' if thread.syscall.number.is_some() => 'S',
+        't' => 'R',
+        other => other,
+    }
+}
+
+fn stack(capture: &Capture, range: &StackRange, layout: Option<&Layout>) -> Stack {
+    let captured = capture.get(range.data).len() as u64;
+    let offset = layout.and_then(|layout| layout.offset(range.data));
+    Stack {
+        pointer: Some(range.pointer.into()),
+        low: Some(range.low.into()),
+        high: Some(range.high.into()),
+        captured: Some(captured),
+        file: offset.map(|_| image::FILE.to_owned()),
+        offset,
+    }
+}
