@@ -10,33 +10,33 @@ mod permission;
 mod verdict;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use facts::Facts;
 pub use verdict::{Check, Verdict};
 
+use super::state_dir::StateDir;
+
 /// Check permissions and kernel features, and who traces whom
 #[derive(Debug, clap::Args)]
 pub struct Doctor {
-    /// The state directory to look at
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    state_dir: StateDir,
     /// Print one JSON array
     #[arg(long)]
     json: bool,
 }
 
 impl Doctor {
-    /// Prints every check with its verdict and, where there is one, the fix. `default_state_dir` is used without
-    /// `--state-dir`. The status is 1 if a check fails.
+    /// Prints every check with its verdict and, where there is one, the fix. The status is 1 if a check fails.
     ///
     /// # Errors
     ///
-    /// Whatever writing to `out` meets; what cannot be found out is a check's verdict instead.
-    pub fn run(self, default_state_dir: &Path, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-        let state_dir = self.state_dir.as_deref().unwrap_or(default_state_dir);
-        let checks = judge(&Facts::collect(Path::new("/proc"), state_dir));
+    /// [`NoStateDir`](crate::store::NoStateDir), and whatever writing to `out` meets; what cannot be found out is a check's verdict instead.
+    pub fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        let state_dir = self.state_dir.resolve()?;
+        let checks = judge(&Facts::collect(Path::new("/proc"), &state_dir));
         if self.json {
             serde_json::to_writer_pretty(&mut *out, &checks).map_err(std::io::Error::from)?;
             writeln!(out)?;

@@ -1,23 +1,100 @@
 //! The command line: one file per verb; parses, calls, prints. No logic of its own.
+//!
+//! [`exit`] lists the exit codes; `run` ends with the program's own status instead, or with 128 and the number of the
+//! signal that ended it.
 
+pub mod attach;
 pub mod check;
 pub mod config;
-pub mod doctor;
-
-use std::process::ExitCode;
-
 pub mod delete;
+pub mod doctor;
 pub mod exit;
 pub mod list;
 pub mod output;
+pub mod run;
 pub mod show;
 pub mod state_dir;
 mod table;
+mod watch;
 
 #[cfg(test)]
 mod testing;
 
-/// Entry point of the program.
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{recorder, supervisor, tracer};
+
+/// Keeps a service alive when one of its threads faults, and explains the crash
+#[derive(Debug, Parser)]
+#[command(name = "sickbay", version, max_term_width = 100)]
+struct Sickbay {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Run),
+    Attach(attach::Attach),
+    List(list::List),
+    Show(show::Show),
+    Delete(delete::Delete),
+    Check(check::Check),
+    Config(config::Config),
+    Doctor(doctor::Doctor),
+}
+
+/// Entry point of the program. The roles that it starts of itself are told by their first word.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    start_log();
+    match arguments.get(1).and_then(|word| word.to_str()) {
+        Some("tracer") => tracer::main(),
+        Some("recorder") => recorder::main(),
+        Some("launch") => supervisor::launcher(arguments.into_iter().skip(2).collect()),
+        _ => Sickbay::parse_from(arguments).verb.run(),
+    }
+}
+
+impl Verb {
+    fn run(self) -> ExitCode {
+        let root = Path::new("/");
+        let outcome = match self {
+            Self::Run(verb) => verb.run(),
+            Self::Attach(verb) => verb.run(),
+            Self::List(verb) => verb.run(),
+            Self::Show(verb) => verb.run(),
+            Self::Delete(verb) => verb.run(),
+            Self::Check(verb) => verb.run(root, &mut io::stdout()),
+            Self::Config(verb) => verb.run(root, &mut io::stdout()),
+            Self::Doctor(verb) => verb.run(&mut io::stdout()),
+        };
+        outcome.unwrap_or_else(|error| status_of(&error))
+    }
+}
+
+/// Says what went wrong, and picks the status for it.
+fn status_of(error: &anyhow::Error) -> ExitCode {
+    if error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    {
+        // Whoever read our output has seen enough.
+        return ExitCode::SUCCESS;
+    }
+    let _ = writeln!(io::stderr().lock(), "sickbay: {error:#}");
+    ExitCode::from(watch::status_of(error).unwrap_or(exit::FAILURE))
+}
+
+/// Warnings and errors of every role go to stderr, with the name that tells them from the program's own lines.
+fn start_log() {
+    let environment = env_logger::Env::new().filter_or("SICKBAY_LOG", "warn");
+    env_logger::Builder::from_env(environment)
+        .format(|line, record| writeln!(line, "sickbay: {}", record.args()))
+        .init();
 }

@@ -50,11 +50,6 @@ pub enum FromTracer {
         /// [`Incident::number`].
         number: u64,
     },
-    /// A fault that was handled, but is past the limit of reports.
-    Counted {
-        /// How many since the last recorded one.
-        count: u64,
-    },
     /// A process ended in a way that is to be recorded. The descriptor is what /proc still said of it.
     Ended(Box<ProcessEnd>),
     /// Something that the operator should know.

@@ -104,3 +104,14 @@ pub struct Written {
     /// Its size, bytes.
     pub bytes: u64,
 }
+
+impl Format {
+    /// The name of the file in a report's directory.
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::Json => "report.json",
+            Self::Text => "report.txt",
+            Self::Memory => "memory.zst",
+        }
+    }
+}

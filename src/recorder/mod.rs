@@ -6,6 +6,7 @@
 //!
 //! | file | subject |
 //! |---|---|
+//! | `role` | the process: a job in, an outcome back |
 //! | `job` | what the front asks, and what it hears back |
 //! | `confine` | what the process gives up before it reads anything |
 //! | `compose` | capture and diagnosis become a report |
@@ -22,6 +23,7 @@ mod image;
 mod job;
 mod modules;
 mod process;
+mod role;
 mod threads;
 
 use std::fs::File;
@@ -38,6 +40,7 @@ pub use confine::confine;
 pub use host::Host;
 pub use job::{Action, Format, Job, Outcome, Outputs, Service, Written};
 pub use modules::Descriptors;
+pub use role::{FromRecorder, ToRecorder, main};
 
 /// The largest capture that is read, bytes: what a tracer's memory budget allows at most, with room.
 const MAX_CAPTURE: u64 = 2 << 30;

@@ -162,6 +162,14 @@ impl PendingReport {
         Ok(())
     }
 
+    /// Replaces the small record by another, where no full report will come.
+    pub fn replace_small(self, report: &Report) -> Result<(), StoreError> {
+        let part = self.open_part(MODEL)?;
+        let json = serde_json::to_vec(report)?;
+        (&part.file).write_all(&json).context(WRITE, &self.path)?;
+        self.commit(vec![part])
+    }
+
     /// Gives the full report up; the small record stands.
     pub fn abandon(self, parts: Vec<Part>) {
         drop(parts);

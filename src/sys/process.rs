@@ -5,6 +5,7 @@
 //! before the runtime starts (`.init_array`, run by the C library's start-up code) and restored before exec.
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -65,9 +66,12 @@ pub fn ignore(signal: SigNo) {
     set_disposition(signal, libc::SIG_IGN);
 }
 
-/// Gives a signal its default action.
-pub fn reset(signal: SigNo) {
-    set_disposition(signal, libc::SIG_DFL);
+/// Takes ownership of a descriptor that this process was started with; an error if there is none of that number.
+pub fn inherited_descriptor(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: asks about a number only.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: the descriptor exists, and the program that passed its number gave it to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Names the process that may trace this one where Yama restricts it to descendants
@@ -79,14 +83,6 @@ pub fn allow_tracer(tracer: Pid) -> io::Result<()> {
         Ok(_) | Err(Errno::EINVAL) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
-}
-
-/// Has this process sent `signal` when its parent dies (prctl(2), `PR_SET_PDEATHSIG`).
-pub fn on_parent_death(signal: SigNo) -> io::Result<()> {
-    // SAFETY: plain integers.
-    let outcome = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal.0 as libc::c_ulong, 0, 0, 0) };
-    Errno::result(outcome)?;
-    Ok(())
 }
 
 /// The bit of a signal in a mask of 64.

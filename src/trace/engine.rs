@@ -231,25 +231,16 @@ impl Engine {
     /// the kernel's core dump does not wait for us.
     pub fn deliver(&mut self, fault: Fault, others: Vec<(Stopped, Stop)>) {
         for (thread, stop) in others {
-            let tid = thread.tid();
             let signal = if let Stop::Signal(signal) = stop {
                 Some(signal)
             } else {
                 None
             };
-            if let Err(error @ PtraceError::Refused { .. }) = thread.detach(signal) {
-                log::warn!("{error}");
-                continue;
-            }
-            self.drop_thread(tid);
+            self.detach(thread, signal);
         }
-        let (tid, process, signal) = (fault.thread.tid(), fault.process, fault.signal);
-        let outcome = fault.thread.detach(Some(signal));
+        let process = fault.process;
+        self.detach(fault.thread, Some(fault.signal));
         fail::point("tracer.fault.delivered");
-        if let Err(error @ PtraceError::Refused { .. }) = outcome {
-            log::warn!("{error}");
-        }
-        self.drop_thread(tid);
         if let Some(known) = self.processes.remove(&process)
             && self.departing.len() < MAX_DEPARTING
         {
@@ -463,6 +454,16 @@ impl Engine {
         wait::reap(tid);
         self.drop_thread(tid);
         None
+    }
+
+    /// Lets a thread go for good. One that died instead stays known: its end is still to be reaped.
+    fn detach(&mut self, thread: Stopped, signal: Option<SigNo>) {
+        let tid = thread.tid();
+        match thread.detach(signal) {
+            Ok(()) => self.drop_thread(tid),
+            Err(PtraceError::Died(_)) => self.machine.resumed(tid),
+            Err(error) => log::warn!("{error}"),
+        }
     }
 
     fn drop_thread(&mut self, tid: Tid) {

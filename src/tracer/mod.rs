@@ -150,10 +150,7 @@ impl Tracer {
             return self.say(FromTracer::Refused {
                 process,
                 reason: error.to_string(),
-                permission: matches!(
-                    error,
-                    AttachError::NotPermitted | AttachError::Traced { .. } | AttachError::Refused(_)
-                ),
+                permission: matches!(error, AttachError::NotPermitted),
                 absent: matches!(error, AttachError::NoSuchProcess(_)),
             });
         }

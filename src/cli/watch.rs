@@ -1,0 +1,101 @@
+//! What `run` and `attach` have in common: the options, and what errors mean for the exit status.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use crate::config::{self, Config, Format, Ladder, LoadError, Loaded, Service, Unusable};
+use crate::store::Store;
+use crate::supervisor::{FrontError, Options};
+
+use super::exit;
+use super::state_dir::StateDir;
+
+/// Options of `run` and `attach`.
+#[derive(Debug, clap::Args)]
+pub(super) struct WatchOptions {
+    /// Read this configuration file instead of the machine's
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    state_dir: StateDir,
+    /// What to do with a fault: deliver, suppress, or several in order, separated by commas
+    #[arg(long, value_name = "ACTION")]
+    action: Option<Ladder>,
+    /// What to write for each report, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = format)]
+    format: Option<Vec<Format>>,
+    /// Name of the service, in reports and for its part of the configuration
+    #[arg(long, value_name = "SERVICE")]
+    name: Option<String>,
+    /// Say nothing but errors
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl WatchOptions {
+    /// Puts configuration and command line together; `fallback` names a service that has no other name.
+    pub(super) fn front(self, fallback: &str) -> anyhow::Result<Options> {
+        let config = self.load()?;
+        let name = self.name.unwrap_or_else(|| fallback.to_owned());
+        let mut service = config
+            .service(&name)
+            .cloned()
+            .unwrap_or_else(|| Service::for_run(&name));
+        if let Some(action) = self.action {
+            if let Some(unavailable) = action.unavailable().next() {
+                bail!("action '{unavailable}' is not available yet; use 'deliver' or 'suppress'");
+            }
+            service.on_fault = action;
+            service.rules.clear();
+        }
+        if let Some(formats) = self.format {
+            service.report.formats = formats;
+        }
+        let state_dir = self.state_dir.state_dir.or(config.store.state_dir);
+        let store = Store::open(&StateDir { state_dir }.resolve()?)?;
+        Ok(Options {
+            service,
+            store,
+            quiet: self.quiet,
+        })
+    }
+
+    /// Reads the configuration. The machine's own may be unreadable for an ordinary user, who then has the defaults.
+    fn load(&self) -> anyhow::Result<Config> {
+        let loaded = match &self.config {
+            Some(file) => config::load(file)?,
+            None => match config::load_default(std::path::Path::new("/")) {
+                Err(error) if error.is_permission_denied() => Loaded::default(),
+                loaded => loaded?,
+            },
+        };
+        let (config, warnings) = loaded.accept()?;
+        for warning in warnings {
+            log::warn!("{warning}");
+        }
+        Ok(config)
+    }
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    let format = Format::from_name(name.trim()).ok_or_else(|| format!("unknown format '{name}'"))?;
+    if format.available() {
+        Ok(format)
+    } else {
+        Err(format!("format '{format}' is not available yet"))
+    }
+}
+
+/// The exit status for an error, where it has one of its own.
+pub(super) fn status_of(error: &anyhow::Error) -> Option<u8> {
+    error.chain().find_map(|cause| {
+        let bad_config = cause.is::<Unusable>() || cause.is::<LoadError>();
+        let refused = cause.downcast_ref::<FrontError>();
+        match refused {
+            _ if bad_config => Some(exit::BAD_CONFIG),
+            Some(FrontError::Refused { permission: true, .. }) => Some(exit::NOT_PERMITTED),
+            _ => None,
+        }
+    })
+}

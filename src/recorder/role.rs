@@ -1,0 +1,118 @@
+//! The recorder as a process: a job in, files written, an outcome back.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ipc::{Channel, ChannelError};
+use crate::sys::fail;
+
+use super::{Format, Job, Outcome, Outputs};
+
+/// From a front to a recorder.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToRecorder {
+    /// The job. Beside it: the capture, then one empty file for each of the job's formats.
+    Job {
+        /// What to write.
+        job: Box<Job>,
+        /// How many module descriptors follow.
+        modules: usize,
+    },
+    /// Beside it: descriptors of modules.
+    Modules,
+}
+
+/// From a recorder to its front.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromRecorder {
+    /// The job is done, as far as it could be.
+    Done(Box<Outcome>),
+}
+
+/// Why a recorder ends without an outcome.
+#[derive(Debug, thiserror::Error)]
+enum RoleError {
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    #[error("failed to set up a recorder: {0}")]
+    Setup(#[from] std::io::Error),
+    #[error("the job lacks the descriptors it names")]
+    Descriptors,
+}
+
+/// Does one job on descriptor 0.
+pub fn main() -> ExitCode {
+    match work() {
+        Ok(()) | Err(RoleError::Channel(ChannelError::Closed)) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work() -> Result<(), RoleError> {
+    let mut channel = Channel::new(std::io::stdin().as_fd().try_clone_to_owned()?);
+    fail::point("recorder.start");
+    let mut order = Order::receive(&mut channel)?;
+    order.job.missing.extend(super::confine());
+    fail::point("recorder.read");
+    let outcome = super::record(&order.job, order.capture, order.modules, order.outputs);
+    fail::point("recorder.written");
+    channel.send_waiting(&FromRecorder::Done(Box::new(outcome)), Vec::new())?;
+    Ok(())
+}
+
+/// A job with everything that belongs to it.
+struct Order {
+    job: Job,
+    capture: File,
+    modules: Vec<File>,
+    outputs: Outputs,
+}
+
+impl Order {
+    fn receive(channel: &mut Channel) -> Result<Self, RoleError> {
+        let (
+            ToRecorder::Job {
+                job,
+                modules: expected,
+            },
+            descriptors,
+        ) = channel.receive()?
+        else {
+            return Err(RoleError::Descriptors);
+        };
+        let mut files = descriptors.into_iter().map(File::from);
+        let capture = files.next().ok_or(RoleError::Descriptors)?;
+        let mut by_format: Vec<(Format, File)> = job.formats.iter().copied().zip(files).collect();
+        let mut output = |wanted| {
+            let place = by_format.iter().position(|(format, _)| *format == wanted)?;
+            Some(by_format.swap_remove(place).1)
+        };
+        let outputs = Outputs {
+            json: output(Format::Json).ok_or(RoleError::Descriptors)?,
+            text: output(Format::Text),
+            memory: output(Format::Memory),
+        };
+        let mut modules: Vec<File> = Vec::new();
+        while modules.len() < expected {
+            let (_, descriptors): (ToRecorder, Vec<OwnedFd>) = channel.receive()?;
+            if descriptors.is_empty() {
+                return Err(RoleError::Descriptors);
+            }
+            modules.extend(descriptors.into_iter().map(File::from));
+        }
+        Ok(Self {
+            job: *job,
+            capture,
+            modules,
+            outputs,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! A recorder process, seen from the front.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use crate::ipc::{Channel, ChannelError, Received};
+use crate::recorder::{FromRecorder, Job, Outcome, ToRecorder};
+
+use crate::store::Part;
+
+use super::program::OURSELVES;
+
+/// Module descriptors in one message.
+const DESCRIPTORS: usize = 200;
+
+/// A running recorder.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    pub(super) channel: Channel,
+    child: Child,
+}
+
+/// What became of a recorder.
+#[derive(Debug)]
+pub(super) enum Finished {
+    /// It did its work.
+    Done(Box<Outcome>),
+    /// It did not, for this reason.
+    Failed(String),
+}
+
+/// Why there is no recorder.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error("failed to start a recorder: {0}")]
+    Spawn(#[from] io::Error),
+    #[error("failed to talk to a recorder: {0}")]
+    Channel(#[from] ChannelError),
+}
+
+impl Recorder {
+    /// Starts a recorder and gives it its job.
+    pub(super) fn start(
+        job: Job,
+        capture: OwnedFd,
+        outputs: &[Part],
+        modules: Vec<OwnedFd>,
+    ) -> Result<Self, StartError> {
+        let (mut channel, theirs) = Channel::pair()?;
+        let child = Command::new(OURSELVES)
+            .arg0("sickbay")
+            .arg("recorder")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()?;
+        let order = ToRecorder::Job {
+            job: Box::new(job),
+            modules: modules.len(),
+        };
+        let mut descriptors = vec![capture];
+        for output in outputs {
+            descriptors.push(output.as_fd().try_clone_to_owned()?);
+        }
+        channel.send(&order, descriptors)?;
+        let mut modules = modules.into_iter();
+        loop {
+            let part: Vec<OwnedFd> = modules.by_ref().take(DESCRIPTORS).collect();
+            if part.is_empty() {
+                return Ok(Self { channel, child });
+            }
+            channel.send(&ToRecorder::Modules, part)?;
+        }
+    }
+
+    /// What became of it, once that is known. One that is `overdue` is ended.
+    pub(super) fn finished(&mut self, overdue: bool) -> Option<Finished> {
+        let finished = match self.channel.flush().and_then(|()| self.channel.try_receive()) {
+            Ok(Received::Message(FromRecorder::Done(outcome), _)) => Finished::Done(outcome),
+            Ok(Received::Nothing) if overdue => Finished::Failed("the recorder took too long".into()),
+            Ok(Received::Nothing) => return None,
+            Err(ChannelError::Closed) => Finished::Failed("the recorder died".into()),
+            Err(error) => Finished::Failed(error.to_string()),
+        };
+        // It ends by itself, or must not go on; either way it is reaped here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        Some(finished)
+    }
+}

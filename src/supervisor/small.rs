@@ -1,0 +1,98 @@
+//! The record that is written before anything can fail: what the tracer's message alone says.
+
+use jiff::Timestamp;
+
+use crate::capture::Kind as CaptureKind;
+use crate::ipc::{Incident, ProcessEnd};
+use crate::report::model::{Action, Exit, Fault, Kind, Process, Report, Service, Signal};
+use crate::sys::signal::code_name;
+use crate::sys::wait::ExitStatus;
+
+/// Said of a record that nobody has completed yet.
+const UNFINISHED: &str = "the recorder has not finished";
+
+/// The record of a fault.
+pub(super) fn of_incident(id: &str, service: &str, incident: &Incident) -> Report {
+    let process = Process {
+        comm: Some(incident.comm.clone()),
+        ..Process::new(incident.process)
+    };
+    let mut report = Report::new(id, time(incident.time_us), process);
+    report.kind = match incident.kind {
+        CaptureKind::Capture => Kind::Capture,
+        CaptureKind::Exit => Kind::Exit,
+        CaptureKind::Fault => Kind::Fault,
+    };
+    report.service = Service {
+        name: Some(service.to_owned()),
+        ..Service::default()
+    };
+    report.signal = Signal {
+        number: Some(incident.signal),
+        name: Some(incident.signal.to_string()),
+        code: incident.code,
+        code_name: incident
+            .code
+            .and_then(|code| code_name(incident.signal, code))
+            .map(str::to_owned),
+        address: incident.address.map(Into::into),
+        ..Signal::default()
+    };
+    report.fault = Fault {
+        tid: Some(incident.tid),
+        thread_name: Some(incident.thread_name.clone()),
+        pc: incident.pc.map(Into::into),
+        ..Fault::default()
+    };
+    let verdict = &incident.verdict;
+    let requested: Vec<&str> = verdict.requested.iter().map(|action| action.name()).collect();
+    report.action = Action {
+        requested: Some(requested.join(", ")),
+        taken: Some(verdict.taken.name().to_owned()),
+        reason: Some(verdict.reason.clone()),
+        evidence: verdict.evidence.clone(),
+        rule: verdict.rule.clone(),
+    };
+    report.missing("report", UNFINISHED);
+    report
+}
+
+/// The record of a process that ended without a fault that was seen.
+pub(super) fn of_end(id: &str, service: &str, end: &ProcessEnd) -> Report {
+    let process = Process {
+        comm: Some(end.comm.clone()),
+        ..Process::new(end.process)
+    };
+    let mut report = Report::new(id, time(end.time_us), process);
+    report.kind = Kind::Exit;
+    report.service = Service {
+        name: Some(service.to_owned()),
+        ..Service::default()
+    };
+    match end.status {
+        ExitStatus::Exited(status) => {
+            report.exit = Exit {
+                status: Some(status),
+                ..Exit::default()
+            }
+        }
+        ExitStatus::Killed { signal, core } => {
+            report.exit = Exit {
+                signal: Some(signal),
+                core_dumped: Some(core),
+                ..Exit::default()
+            };
+            report.signal = Signal {
+                number: Some(signal),
+                name: Some(signal.to_string()),
+                ..Signal::default()
+            };
+        }
+    }
+    report.missing("report", UNFINISHED);
+    report
+}
+
+fn time(us: i64) -> Timestamp {
+    Timestamp::from_microsecond(us).unwrap_or(Timestamp::UNIX_EPOCH)
+}

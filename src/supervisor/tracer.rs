@@ -1,0 +1,57 @@
+//! The tracer process, seen from the front.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use crate::config::Service;
+use crate::ipc::{Channel, ChannelError, ToTracer};
+use crate::sys::Pid;
+
+use super::program::OURSELVES;
+
+/// A running tracer.
+#[derive(Debug)]
+pub(super) struct Tracer {
+    pub(super) pid: Pid,
+    pub(super) channel: Channel,
+}
+
+/// Why there is no tracer.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The process could not be made.
+    #[error("failed to start a tracer: {0}")]
+    Spawn(#[from] io::Error),
+    /// It ended at once.
+    #[error("failed to talk to a tracer: {0}")]
+    Channel(#[from] ChannelError),
+}
+
+impl Tracer {
+    /// Starts a tracer for a service.
+    pub(super) fn start(service: &Service) -> Result<Self, StartError> {
+        let (mut channel, theirs) = Channel::pair()?;
+        let child = Command::new(OURSELVES)
+            .arg0("sickbay")
+            .arg("tracer")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()?;
+        channel.send(&ToTracer::Begin(Box::new(service.clone())), Vec::new())?;
+        Ok(Self {
+            pid: Pid(child.id() as i32),
+            channel,
+        })
+    }
+
+    /// Asks it to take up a process.
+    pub(super) fn seize(&mut self, process: Pid) -> Result<(), ChannelError> {
+        self.channel.send(&ToTracer::Seize(process), Vec::new())
+    }
+
+    /// Asks it to let go of everything.
+    pub(super) fn let_go(&mut self) -> Result<(), ChannelError> {
+        self.channel.send(&ToTracer::LetGo, Vec::new())
+    }
+}
