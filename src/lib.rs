@@ -25,12 +25,13 @@
 //! recorder/    the recorder process: capture -> report -> files
 //! -------------------------------------------------------------------------------------------------------
 //! trace/       keeps every thread of one service attached; yields faults, obeys verdicts   (live threads)
-//! capture/     copies a stopped thread or process into a Capture; interprets nothing      (live threads)
+//! store/       reports on disk: write, index, find, delete
 //! diagnose/    pure: a Capture in, a Diagnosis out: cause, access, instruction
 //! policy/      pure: (fault, rules) -> action, with the reason in words
 //! report/      the one model of a report, and its renderings
-//! store/       reports on disk: write, index, find, delete
-//! config/      model, drop-ins, check              ipc/      messages between the three processes
+//! ipc/         messages between the three processes
+//! capture/     copies a stopped thread or process into a Capture; interprets nothing      (live threads)
+//! config/      model, drop-ins, check
 //! -------------------------------------------------------------------------------------------------------
 //! sys/         the only unsafe code: ptrace, wait, remote memory, pidfd, memfd, registers per architecture
 //! ```
@@ -39,11 +40,10 @@
 //!
 //! ```text
 //! kernel --wait--> sys::wait --stop--> trace::machine (pure) --Fault--> tracer
+//!    policy::decide    action and reason: they say who has to be stopped
 //!    capture::freeze   registers, stacks, maps, identity; module files opened while the process exists
-//!    diagnose          on the copy; only what the decision needs
-//!    policy::decide    action and reason
-//!    act               the thread moves on, or its signal is delivered
-//!    hand over         capture (memfd), files (descriptors), verdict ==> front ==> recorder
+//!    act               the thread moves on, or its signal is delivered; the pause ends
+//!    hand over         capture (memfd), files (descriptors), verdict ==> front ==> recorder: diagnose, report
 //! ```
 //!
 //! # Invariants

@@ -12,13 +12,13 @@ const FLOORS: [&[&str]; 11] = [
     &["supervisor"],
     &["tracer", "recorder"],
     &["trace"],
-    &["capture"],
+    &["store"],
     &["diagnose"],
     &["policy"],
     &["report"],
-    &["store"],
-    &["config"],
     &["ipc"],
+    &["capture"],
+    &["config"],
 ];
 
 /// The lowest floor, which may name no other.
