@@ -53,6 +53,8 @@ enum Verb {
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     start_log();
+    // The roles are started through /proc/self/exe, and would be called "exe" in ps(1).
+    let _ = nix::sys::prctl::set_name(c"sickbay");
     match arguments.get(1).and_then(|word| word.to_str()) {
         Some("tracer") => tracer::main(),
         Some("recorder") => recorder::main(),

@@ -60,8 +60,8 @@ fn work() -> Result<(), RoleError> {
     let mut channel = Channel::new(std::io::stdin().as_fd().try_clone_to_owned()?);
     fail::point("recorder.start");
     let mut order = Order::receive(&mut channel)?;
-    order.job.missing.extend(super::confine());
     fail::point("recorder.read");
+    order.job.missing.extend(super::confine());
     let outcome = super::record(&order.job, order.capture, order.modules, order.outputs);
     fail::point("recorder.written");
     channel.send_waiting(&FromRecorder::Done(Box::new(outcome)), Vec::new())?;

@@ -470,7 +470,7 @@ fn no_pidfd(process: Pid, source: io::Error) -> FrontError {
     match source.raw_os_error() {
         Some(libc::ESRCH | libc::EINVAL) => FrontError::Refused {
             process,
-            reason: format!("no process has the id {process}; look it up with 'pgrep' or 'ps'"),
+            reason: format!("no such process {process}; look it up with 'pgrep' or 'ps'"),
             permission: false,
             absent: true,
         },

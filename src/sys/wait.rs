@@ -93,6 +93,16 @@ pub fn peek_any() -> Look {
     }
 }
 
+/// Consumes the exec stop of a thread.
+///
+/// After an exec by another thread than the leader, the survivor has the leader's id, and every request fails with
+/// ESRCH until its tracer has waited for the event (kernel/ptrace.c, `looks_like_a_spurious_pid`, since 5.13). This stop
+/// carries no signal that could be lost.
+pub fn consume_exec(thread: &Stopped) {
+    // Failure means that the thread died; the next request tells.
+    let _ = wait(libc::P_PID, thread.tid().0, libc::WSTOPPED | libc::WNOHANG);
+}
+
 /// A change of one of our own children.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChildChange {

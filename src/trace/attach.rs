@@ -33,7 +33,7 @@ const STUCK: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     /// There is no such process, or it ended meanwhile.
-    #[error("no process has the id {0}; look it up with 'pgrep' or 'ps'")]
+    #[error("no such process {0}; look it up with 'pgrep' or 'ps'")]
     NoSuchProcess(Pid),
     /// The id is that of a thread.
     #[error("{tid} is a thread of process {process}; attach to {process}")]

@@ -316,6 +316,9 @@ impl Engine {
     fn stopped(&mut self, thread: Stopped, stop: Stop) -> Option<Turn> {
         self.stops += 1;
         let tid = thread.tid();
+        if stop == Stop::Exec {
+            wait::consume_exec(&thread);
+        }
         let message = match stop {
             Stop::NewTask(_) | Stop::Exec => thread.event_message().ok().map(|message| Tid(message as i32)),
             _ => None,

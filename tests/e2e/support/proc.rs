@@ -102,6 +102,15 @@ pub(crate) fn ended_orphan(pid: i32) -> Ended {
     })
 }
 
+/// Waits until a process is gone, reaping it where it has become ours.
+#[track_caller]
+pub(crate) fn assert_gone(pid: i32) {
+    await_that(&format!("process {pid} to be gone: {:?}", tasks(pid)), || {
+        let _ = waitpid(Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
+        tasks(pid).is_empty().then_some(())
+    });
+}
+
 /// The ids of all processes whose environment has `name=value`.
 pub(crate) fn pids_with_environment(name: &str, value: &str) -> Vec<i32> {
     let wanted = format!("{name}={value}");

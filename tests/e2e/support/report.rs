@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// Bytes below the stack pointer that are captured with the stack (System V ABI, the red zone).
+const RED_ZONE: u64 = 128;
+
 use serde_json::Value;
 
 /// One report directory with its parsed `report.json`.
@@ -97,7 +100,9 @@ impl Report {
                 memory.len()
             );
         });
-        (hexadecimal(&stack["low"]).expect("stack.low"), bytes.to_vec())
+        let low = hexadecimal(&stack["low"]).expect("stack.low");
+        let pointer = hexadecimal(&stack["pointer"]).expect("stack.pointer");
+        (low.max(pointer.saturating_sub(RED_ZONE)), bytes.to_vec())
     }
 
     /// A file of captured bytes, decompressed if its name says so.

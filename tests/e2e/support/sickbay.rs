@@ -126,7 +126,10 @@ impl Sickbay {
         };
         let mut directories: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         directories.sort();
-        directories.into_iter().filter_map(Report::read).collect()
+        let mut reports: Vec<Report> = directories.into_iter().filter_map(Report::read).collect();
+        // Ids tell seconds; the time tells more.
+        reports.sort_by(|one, other| one.text("time").cmp(other.text("time")));
+        reports
     }
 
     /// The only report; fails if there is another number of them.
