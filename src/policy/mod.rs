@@ -9,7 +9,9 @@
 mod budget;
 mod decide;
 mod matching;
+mod noteworthy;
 
 pub use budget::{Admission, Budget};
 pub use decide::{Decision, decide};
 pub use matching::FaultFacts;
+pub use noteworthy::{Origin, is_noteworthy};

@@ -16,6 +16,7 @@ use crate::capture::fault::wall_clock;
 use crate::config::Service;
 use crate::ipc::{ChannelError, FromTracer, ProcessEnd, Received};
 use crate::store::Store;
+use crate::sys::signal::SigInfo;
 use crate::sys::wait::{self, ChildChange, ExitStatus};
 use crate::sys::{Pid, SigNo, pidfd};
 
@@ -219,7 +220,7 @@ impl Front {
     fn signal(&mut self, meaning: Meaning) {
         match meaning {
             Meaning::Child => self.reap_program(),
-            Meaning::Sent(signal) if self.program.is_some() => self.pass_on(signal),
+            Meaning::Sent(info) if self.program.is_some() => self.pass_on(&info),
             Meaning::Terminal(SigNo::TSTP | SigNo::TTIN | SigNo::TTOU) if self.program.is_some() => {}
             Meaning::Terminal(SigNo::TSTP | SigNo::TTIN | SigNo::TTOU) => stop_ourselves(),
             Meaning::Terminal(_) if self.program.is_some() => {}
@@ -227,10 +228,11 @@ impl Front {
         }
     }
 
-    /// Sends the program what somebody sent to us in its place.
-    fn pass_on(&mut self, signal: SigNo) {
+    /// Sends the program what somebody sent to us in its place, in the name of that somebody.
+    fn pass_on(&mut self, info: &SigInfo) {
         if let Some(program) = self.program.as_ref().filter(|_| self.program_end.is_none()) {
-            send(program.pid, signal);
+            // A program that is gone needs no signal.
+            let _ = pidfd::open(program.pid).and_then(|pidfd| pidfd::send_siginfo(&pidfd, &info.queued()));
         }
     }
 

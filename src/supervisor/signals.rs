@@ -16,6 +16,7 @@ use signal_hook::iterator::exfiltrator::raw::WithRawSiginfo;
 
 use crate::sys::SigNo;
 use crate::sys::process::{bit, inherited_signal_state};
+use crate::sys::signal::SigInfo;
 
 const CAUGHT: [i32; 11] = [
     SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU,
@@ -27,7 +28,7 @@ pub(super) enum Meaning {
     /// A child changed its state.
     Child,
     /// Somebody sent this to us alone.
-    Sent(SigNo),
+    Sent(SigInfo),
     /// The terminal sent this to us and to the program.
     Terminal(SigNo),
 }
@@ -58,7 +59,7 @@ impl Signals {
         let meanings = self
             .delivery
             .pending()
-            .map(|info| meaning(SigNo(info.si_signo), info.si_code));
+            .map(|info| meaning(&SigInfo::from_libc(&info)));
         meanings
             .filter(|meaning| !matches!(meaning, Meaning::Terminal(signal) if ignored & bit(*signal) != 0))
             .collect()
@@ -71,11 +72,11 @@ impl AsFd for Signals {
     }
 }
 
-fn meaning(signal: SigNo, code: i32) -> Meaning {
-    match signal.0 {
+fn meaning(info: &SigInfo) -> Meaning {
+    match info.signal().0 {
         SIGCHLD => Meaning::Child,
-        SIGTSTP | SIGTTIN | SIGTTOU => Meaning::Terminal(signal),
-        _ if code <= 0 => Meaning::Sent(signal),
-        _ => Meaning::Terminal(signal),
+        SIGTSTP | SIGTTIN | SIGTTOU => Meaning::Terminal(info.signal()),
+        _ if info.is_sent() => Meaning::Sent(*info),
+        _ => Meaning::Terminal(info.signal()),
     }
 }

@@ -87,6 +87,8 @@ impl SigNo {
     pub const KILL: Self = Self(libc::SIGKILL);
     /// Invalid memory reference.
     pub const SEGV: Self = Self(libc::SIGSEGV);
+    /// Write to a pipe that nobody reads.
+    pub const PIPE: Self = Self(libc::SIGPIPE);
     /// Termination request.
     pub const TERM: Self = Self(libc::SIGTERM);
     /// A child's state changed.
@@ -302,6 +304,18 @@ impl SigInfo {
     /// The kernel's bytes again.
     pub fn as_bytes(&self) -> &[u8; 128] {
         &self.0
+    }
+
+    /// The bytes of the C library's type.
+    pub fn from_libc(info: &libc::siginfo_t) -> Self {
+        // SAFETY: both are 128 bytes of plain data, and any contents are valid for an array of bytes.
+        Self(unsafe { std::mem::transmute_copy(info) })
+    }
+
+    /// The same with `SI_QUEUE` for a code: what a process may send in the name of another (rt_sigqueueinfo(2)).
+    pub fn queued(mut self) -> Self {
+        self.0[8..12].copy_from_slice(&SI_QUEUE.to_ne_bytes());
+        self
     }
 
     /// `si_signo`.

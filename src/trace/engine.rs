@@ -8,8 +8,8 @@
 //! * A hardware fault that the program handles is remembered, since some handlers reset themselves and raise the
 //!   signal again: the report is then about the fault that started it.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::sys::fail;
@@ -30,6 +30,9 @@ use super::waiting::{Waited, Waiting};
 const DEPARTURE: Duration = Duration::from_secs(1);
 /// The most processes that are remembered as departing.
 const MAX_DEPARTING: usize = 1024;
+
+/// How many of the processes that ended last are remembered as having belonged to the service.
+const MAX_ENDED: usize = 64;
 
 /// What one turn of the engine came to.
 #[derive(Debug)]
@@ -115,6 +118,7 @@ pub struct Engine {
     waiting: Waiting,
     processes: HashMap<Pid, Process>,
     departing: Vec<Departing>,
+    ended: VecDeque<Pid>,
     stops: u64,
 }
 
@@ -128,6 +132,7 @@ impl Engine {
             waiting: Waiting::default(),
             processes: HashMap::new(),
             departing: Vec::new(),
+            ended: VecDeque::with_capacity(MAX_ENDED),
             stops: 0,
         }
     }
@@ -193,6 +198,11 @@ impl Engine {
         self.processes.get(&pid).map(|process| process.start)
     }
 
+    /// Whether a process is one of the service, or was until a moment ago.
+    pub fn is_of_service(&self, pid: Pid) -> bool {
+        self.processes.contains_key(&pid) || self.ended.contains(&pid)
+    }
+
     /// Works until something is left to decide.
     pub fn turn(&mut self, wake: &Wake) -> Turn {
         loop {
@@ -241,7 +251,7 @@ impl Engine {
         let process = fault.process;
         self.detach(fault.thread, Some(fault.signal));
         fail::point("tracer.fault.delivered");
-        if let Some(known) = self.processes.remove(&process)
+        if let Some(known) = self.forget(process)
             && self.departing.len() < MAX_DEPARTING
         {
             self.departing.push(Departing {
@@ -256,7 +266,7 @@ impl Engine {
     pub fn reap(&mut self, ending: Ending) {
         wait::reap(ending.process.leader());
         self.drop_thread(ending.process.leader());
-        self.processes.remove(&ending.process);
+        self.forget(ending.process);
     }
 
     /// Looks for threads that are not traced: those whose clone was under way when their parent was seized,
@@ -297,6 +307,13 @@ impl Engine {
     /// Whether a process that was let go may still have to be looked at.
     pub fn has_departing(&self) -> bool {
         !self.departing.is_empty()
+    }
+
+    fn forget(&mut self, pid: Pid) -> Option<Process> {
+        let known = self.processes.remove(&pid)?;
+        self.ended.truncate(MAX_ENDED - 1);
+        self.ended.push_front(pid);
+        Some(known)
     }
 
     fn take(&mut self, pid: Pid, start: StartTime) -> Result<(), AttachError> {

@@ -11,11 +11,10 @@ use crate::capture::fault::{Copied, Handled, Subject, copy, micros, wall_clock};
 use crate::capture::{Frozen, Kind, Phase, freeze};
 use crate::config::Action;
 use crate::ipc::{FromTracer, Incident, Verdict, seal_capture};
-use crate::policy::{self, Admission, Decision, FaultFacts};
+use crate::policy::{self, Admission, Decision, FaultFacts, Origin};
 use crate::sys::deadline::Deadline;
 use crate::sys::regs::GeneralRegisters;
-use crate::sys::signal::SI_KERNEL;
-use crate::sys::{SigNo, StartTime, fail};
+use crate::sys::{StartTime, fail};
 use crate::trace::{Fault, status::Status};
 
 use super::{Tracer, TracerError};
@@ -90,14 +89,20 @@ impl Tracer {
         Ok(())
     }
 
-    /// Whether the fault gets a report. Interrupts from the terminal are wishes of the person in front of it.
+    /// Whether the fault gets a report.
     fn is_recorded(&mut self, fault: &Fault) -> bool {
-        let by_terminal =
-            fault.signal == SigNo::INT && fault.siginfo.is_some_and(|info| info.code() == SI_KERNEL);
-        if by_terminal {
-            return false;
-        }
-        self.budget.admit(self.started.elapsed()) == Admission::Record
+        let sender = fault
+            .siginfo
+            .and_then(|info| info.sender())
+            .map(|(sender, _)| sender);
+        let origin = Origin {
+            signal: fault.signal,
+            code: fault.siginfo.map_or(0, |info| info.code()),
+            from_service: sender
+                .is_some_and(|sender| sender != fault.process && self.engine.is_of_service(sender)),
+            first_process: self.asked_for.contains(&fault.process),
+        };
+        policy::is_noteworthy(&origin) && self.budget.admit(self.started.elapsed()) == Admission::Record
     }
 
     fn freeze(&self, fault: &Fault, action: Action) -> Frozen {

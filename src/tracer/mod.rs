@@ -41,6 +41,7 @@ struct Tracer {
     channel: Channel,
     wake: Wake,
     engine: Engine,
+    asked_for: Vec<Pid>,
     budget: Budget,
     started: Instant,
     audit: Audit,
@@ -104,6 +105,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         channel,
         wake,
         engine: Engine::new(options),
+        asked_for: Vec::new(),
         started: Instant::now(),
         audit: Audit { step: 0, due: None },
         incidents: 0,
@@ -154,6 +156,7 @@ impl Tracer {
                 absent: matches!(error, AttachError::NoSuchProcess(_)),
             });
         }
+        self.asked_for.push(process);
         if self.service.children {
             for (child, error) in self.engine.attach_descendants(process) {
                 self.say(FromTracer::Warning(format!(

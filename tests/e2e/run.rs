@@ -132,7 +132,27 @@ fn a_signal_that_ends_the_program_is_its_status() {
         supervisor.stdout_line("ready");
         supervisor.signal(signal);
         assert_eq!(supervisor.finish().code(), 128 + signal as i32);
+        let report = sickbay.only_report();
+        let sender = report.model()["signal"]["sender"]["pid"].as_u64();
+        assert_eq!(
+            sender,
+            Some(u64::from(std::process::id())),
+            "passed on in the name of its sender"
+        );
     }
+}
+
+#[test]
+fn a_service_that_ends_its_own_processes_makes_no_reports() {
+    let sickbay = Sickbay::new();
+    let script = "sleep 1000 & kill $!; wait $!; yes | head -n 1; exit 4";
+    let outcome = sickbay.run("/bin/bash", &["-c", script]);
+    assert_eq!(
+        (outcome.code(), outcome.stdout.as_str()),
+        (4, "y\n"),
+        "{outcome:#?}"
+    );
+    assert!(sickbay.reports().is_empty());
 }
 
 #[test]

@@ -128,7 +128,8 @@ impl Sickbay {
         directories.sort();
         let mut reports: Vec<Report> = directories.into_iter().filter_map(Report::read).collect();
         // Ids tell seconds; the time tells more.
-        reports.sort_by(|one, other| one.text("time").cmp(other.text("time")));
+        let time = |report: &Report| report.model()["time"].as_str().unwrap_or_default().to_owned();
+        reports.sort_by_key(time);
         reports
     }
 
