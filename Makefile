@@ -4,7 +4,7 @@ CARGO      ?= cargo
 PROGRAMS   := target/programs
 AARCH64    := aarch64-unknown-linux-gnu
 
-BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
+BUILD_PACKAGES := gcc g++
 TEST_PACKAGES  := $(BUILD_PACKAGES) redis-server redis-tools gdb python3
 
 .DEFAULT_GOAL := help

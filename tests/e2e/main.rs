@@ -34,6 +34,7 @@ mod jobcontrol;
 #[cfg(feature = "fail-points")]
 mod killed;
 mod policy;
+mod readme;
 mod real_programs;
 mod run;
 mod storms;

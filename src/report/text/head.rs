@@ -83,9 +83,9 @@ fn ending(report: &Report) -> String {
 
 /// `write to 0x8: mov dword ptr [rdi],2Ah with rdi = 0x8 (SEGV_MAPERR at 0x8)`
 fn what(report: &Report) -> Option<String> {
-    let mut parts = Vec::new();
-    parts.extend(report.fault.detail.clone());
-    parts.extend(instruction(report));
+    // The sentence quotes the instruction where that matters.
+    let detail = report.fault.detail.clone();
+    let mut parts: Vec<String> = detail.or_else(|| instruction(report)).into_iter().collect();
     if report.exit.oom == Some(true) && parts.is_empty() {
         parts.push("the kernel ran out of memory for it".to_owned());
     }
