@@ -11,9 +11,11 @@
 //! | `recording` | from an incident to a report in the store |
 //! | `recorder` | a recorder process, seen from here |
 //! | `small` | the record that is written before anything can fail |
+//! | `oom` | whether the kernel killed a process because memory ran out |
 //! | `signals` | signals to this process: what is passed on, what ends the watch |
 
 pub mod front;
+mod oom;
 mod program;
 mod recorder;
 mod recording;

@@ -18,8 +18,9 @@ use crate::recorder::{self, Job, Outcome};
 use crate::report::Report;
 use crate::store::{Id, Part, PendingReport, Store};
 use crate::sys::wait::ExitStatus;
-use crate::sys::{Pid, fail};
+use crate::sys::{Pid, SigNo, fail};
 
+use super::oom;
 use super::recorder::{Finished, Recorder};
 use super::small;
 
@@ -139,11 +140,15 @@ impl Recording {
         };
         let report = small::of_end(id.as_str(), &self.service.name, &end);
         let mut job = self.job(&id);
+        // Nothing of its memory is left.
+        job.formats.retain(|format| *format != recorder::Format::Memory);
+        let killed = signal == Some(SigNo::KILL);
+        let out_of_memory = killed.then(|| oom::evidence(end.process)).flatten();
         job.ended = Some(Ended {
             status,
             signal,
             core_dumped,
-            out_of_memory: None,
+            out_of_memory,
         });
         self.take(news, &id, report, job, descriptors)
     }

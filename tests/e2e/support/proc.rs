@@ -89,6 +89,7 @@ pub(crate) fn assert_goes_on(pid: i32) {
 }
 
 /// Waits for the end of a process that this one adopted because its parent died.
+#[cfg(feature = "fail-points")]
 #[track_caller]
 pub(crate) fn ended_orphan(pid: i32) -> Ended {
     use nix::sys::wait::WaitPidFlag;
@@ -103,6 +104,7 @@ pub(crate) fn ended_orphan(pid: i32) -> Ended {
 }
 
 /// Waits until a process is gone, reaping it where it has become ours.
+#[cfg(feature = "fail-points")]
 #[track_caller]
 pub(crate) fn assert_gone(pid: i32) {
     await_that(&format!("process {pid} to be gone: {:?}", tasks(pid)), || {

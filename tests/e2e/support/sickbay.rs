@@ -57,6 +57,7 @@ impl Sickbay {
     }
 
     /// Sets a variable in the environment of every command.
+    #[cfg(feature = "fail-points")]
     pub(crate) fn variable(mut self, name: &str, value: impl AsRef<Path>) -> Self {
         self.environment
             .push((name.to_owned(), value.as_ref().display().to_string()));
