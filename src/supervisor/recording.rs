@@ -410,11 +410,13 @@ fn empty_capture(process: Pid, time_us: i64) -> Result<OwnedFd, String> {
 }
 
 fn line(headline: &str, outcome: &Outcome, taken: &str, path: &str) -> String {
-    let detail = outcome
-        .detail
-        .as_deref()
-        .map(|detail| format!(": {detail}"))
-        .unwrap_or_default();
+    // The sentence about an exit begins as the headline ends.
+    let repeated = headline.rsplit_once(" was ").map_or("", |(_, what)| what);
+    let detail = match outcome.detail.as_deref() {
+        Some(detail) if repeated.is_empty() => format!(": {detail}"),
+        Some(detail) => detail.strip_prefix(repeated).unwrap_or_default().to_owned(),
+        None => String::new(),
+    };
     let action = match taken {
         "" => String::new(),
         "deliver" => "; delivered".to_owned(),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::support::{Ended, Running, Sickbay, await_that, fixture, proc, run, spawn};
@@ -94,10 +95,10 @@ fn started(point: &'static str) {
         Ended::Killed(signal, _) => {
             assert_eq!(signal, libc::SIGKILL, "the supervisor died of something else");
             if !point.starts_with("front.incident.") {
-                assert_eq!(proc::ended_orphan(program), Ended::Killed(libc::SIGSEGV, false));
+                assert_eq!(ended_orphan(program), Ended::Killed(libc::SIGSEGV, false));
             }
             // At those points the fault has been delivered; the front may have reaped the program before it died.
-            proc::assert_gone(program);
+            assert_gone(program);
         }
         ended => assert_eq!(ended, Ended::Exited(139)),
     }
@@ -108,6 +109,34 @@ fn started(point: &'static str) {
 fn dies_of_its_own_fault(program: &mut Running) {
     program.write("go\n");
     assert_eq!(program.ended(), Ended::Killed(libc::SIGSEGV, false));
+}
+
+/// Waits for the end of a process that this one adopted because its parent died.
+#[track_caller]
+fn ended_orphan(pid: i32) -> Ended {
+    await_that(
+        &format!("the end of the orphan {pid}: {:?}", proc::tasks(pid)),
+        || {
+            match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => Some(Ended::Exited(code)),
+                Ok(WaitStatus::Signaled(_, signal, core)) => Some(Ended::Killed(signal as i32, core)),
+                // Not ours yet: its parent is still dying.
+                _ => None,
+            }
+        },
+    )
+}
+
+/// Waits until a process is gone, reaping it where it has become ours.
+#[track_caller]
+fn assert_gone(pid: i32) {
+    await_that(
+        &format!("process {pid} to be gone: {:?}", proc::tasks(pid)),
+        || {
+            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG));
+            proc::tasks(pid).is_empty().then_some(())
+        },
+    );
 }
 
 /// One test for each fail point in each of the given scenes.
@@ -199,5 +228,5 @@ fn a_front_killed_while_idle() {
     supervisor.ended();
     proc::assert_let_go(program);
     kill(Pid::from_raw(program), Signal::SIGTERM).unwrap();
-    assert_eq!(proc::ended_orphan(program), Ended::Killed(libc::SIGTERM, false));
+    assert_eq!(ended_orphan(program), Ended::Killed(libc::SIGTERM, false));
 }

@@ -2,11 +2,7 @@
 
 use std::path::PathBuf;
 
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
-
 use super::deadline::await_that;
-use super::process::Ended;
 
 /// One thread, from `/proc/PID/task/TID/status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,31 +81,6 @@ pub(crate) fn assert_goes_on(pid: i32) {
             .iter()
             .all(|task| !matches!(task.state, 't' | 'T'))
             .then_some(())
-    });
-}
-
-/// Waits for the end of a process that this one adopted because its parent died.
-#[cfg(feature = "fail-points")]
-#[track_caller]
-pub(crate) fn ended_orphan(pid: i32) -> Ended {
-    use nix::sys::wait::WaitPidFlag;
-    await_that(&format!("the end of the orphan {pid}: {:?}", tasks(pid)), || {
-        match waitpid(Pid::from_raw(pid), Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, code)) => Some(Ended::Exited(code)),
-            Ok(WaitStatus::Signaled(_, signal, core)) => Some(Ended::Killed(signal as i32, core)),
-            // Not ours yet: its parent is still dying.
-            _ => None,
-        }
-    })
-}
-
-/// Waits until a process is gone, reaping it where it has become ours.
-#[cfg(feature = "fail-points")]
-#[track_caller]
-pub(crate) fn assert_gone(pid: i32) {
-    await_that(&format!("process {pid} to be gone: {:?}", tasks(pid)), || {
-        let _ = waitpid(Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
-        tasks(pid).is_empty().then_some(())
     });
 }
 
