@@ -87,8 +87,8 @@ pub struct Incident {
     pub time_us: i64,
     /// What was decided and done.
     pub verdict: Verdict,
-    /// How many module files follow, in this message and later ones.
-    pub modules: usize,
+    /// How many [`FromTracer::Modules`] messages follow.
+    pub more: usize,
     /// How many faults before this one were counted and not recorded.
     pub counted: u64,
 }

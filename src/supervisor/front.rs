@@ -20,7 +20,7 @@ use crate::sys::signal::SigInfo;
 use crate::sys::wait::{self, ChildChange, ExitStatus};
 use crate::sys::{Pid, SigNo, pidfd};
 
-use super::program::Program;
+use super::program::{FileLimit, Program, raise_file_limit};
 use super::recording::Recording;
 use super::signals::{Meaning, Signals};
 use super::tracer::{StartError, Tracer};
@@ -107,6 +107,7 @@ pub struct Front {
     recording: Recording,
     outcome: Option<Outcome>,
     last_words: Option<Instant>,
+    files: FileLimit,
 }
 
 impl Front {
@@ -114,7 +115,8 @@ impl Front {
     pub fn run(options: Options, command: &[OsString]) -> Result<Outcome, FrontError> {
         let mut front = Self::new(options)?;
         let mut tracer = Tracer::start(&front.service)?;
-        let program = Program::prepare(command, tracer.pid).map_err(system("start the program"))?;
+        let program =
+            Program::prepare(command, tracer.pid, front.files).map_err(system("start the program"))?;
         front.roots.push(Root {
             pid: program.pid,
             pidfd: None,
@@ -162,6 +164,7 @@ impl Front {
             program_end: None,
             outcome: None,
             last_words: None,
+            files: raise_file_limit(),
         })
     }
 

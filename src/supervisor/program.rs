@@ -14,6 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::unistd::pipe2;
 
 use crate::sys::Pid;
@@ -29,6 +30,16 @@ const NEVER_STARTED: u8 = 1;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
+/// Soft and hard limit of open files (getrlimit(2), `RLIMIT_NOFILE`) as our caller had chosen them.
+pub(super) type FileLimit = (rlim_t, rlim_t);
+
+/// Lets this process open as many files as it may: incidents carry one for each module. Returns what was before.
+pub(super) fn raise_file_limit() -> FileLimit {
+    let before = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, before.1, before.1);
+    before
+}
+
 /// A program behind its gate.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -38,10 +49,11 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts a launcher for that command. The program itself starts with [`Program::open_gate`].
-    pub(super) fn prepare(command: &[OsString], tracer: Pid) -> io::Result<Self> {
+    pub(super) fn prepare(command: &[OsString], tracer: Pid, files: FileLimit) -> io::Result<Self> {
         let (inside, outside) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&inside, FcntlArg::F_SETFD(FdFlag::empty()))?;
         let state = process::inherited_signal_state();
+        let (soft, _) = files;
         let child = Command::new(OURSELVES)
             .arg0("sickbay")
             .arg("launch")
@@ -49,6 +61,7 @@ impl Program {
             .arg(tracer.to_string())
             .arg(format!("{:x}", state.mask))
             .arg(format!("{:x}", state.ignored))
+            .arg(soft.to_string())
             .args(command)
             .spawn()?;
         Ok(Self {
@@ -71,12 +84,13 @@ impl Program {
     }
 }
 
-/// The role of the launcher: `launch GATE TRACER MASK IGNORED COMMAND...`, started by [`Program::prepare`] alone.
+/// The role of the launcher: `launch GATE TRACER MASK IGNORED FILES COMMAND...`, started by [`Program::prepare`] alone.
 pub fn launcher(arguments: Vec<OsString>) -> ExitCode {
     let Some(Order {
         gate,
         tracer,
         state,
+        files,
         command,
     }) = Order::parse(arguments)
     else {
@@ -92,6 +106,9 @@ pub fn launcher(arguments: Vec<OsString>) -> ExitCode {
     let Some((program, rest)) = command.split_first() else {
         return ExitCode::from(2);
     };
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, files, hard);
+    }
     process::restore_signal_state(state);
     let error = Command::new(program).args(rest).exec();
     log::error!("cannot run '{}': {error}", program.display());
@@ -107,6 +124,7 @@ struct Order {
     gate: OwnedFd,
     tracer: Pid,
     state: SignalState,
+    files: rlim_t,
     command: Vec<OsString>,
 }
 
@@ -117,11 +135,13 @@ impl Order {
         let tracer = Pid(words.next()?.to_str()?.parse().ok()?);
         let mask = u64::from_str_radix(words.next()?.to_str()?, 16).ok()?;
         let ignored = u64::from_str_radix(words.next()?.to_str()?, 16).ok()?;
+        let files = words.next()?.to_str()?.parse().ok()?;
         let gate = process::inherited_descriptor(gate).ok()?;
         Some(Self {
             gate,
             tracer,
             state: SignalState { mask, ignored },
+            files,
             command: words.collect(),
         })
     }

@@ -96,7 +96,7 @@ impl Recording {
                 incident.comm, incident.process, incident.thread_name, incident.tid, incident.signal
             ),
             time_us: incident.time_us,
-            expected: incident.modules,
+            expected: incident.more,
         };
         let id = match self.id(&news) {
             Ok(id) => id,
@@ -161,6 +161,7 @@ impl Recording {
             .find(|waiting| waiting.number == Some(number))
         {
             waiting.modules.extend(descriptors);
+            waiting.expected = waiting.expected.saturating_sub(1);
         }
     }
 
@@ -168,7 +169,7 @@ impl Recording {
     pub(super) fn tracer_gone(&mut self) {
         for waiting in &mut self.waiting {
             waiting.number = None;
-            waiting.expected = waiting.modules.len();
+            waiting.expected = 0;
         }
     }
 
@@ -182,11 +183,7 @@ impl Recording {
             }
         }
         while self.running.len() < MAX_RECORDERS {
-            let Some(place) = self
-                .waiting
-                .iter()
-                .position(|waiting| waiting.modules.len() >= waiting.expected)
-            else {
+            let Some(place) = self.waiting.iter().position(|waiting| waiting.expected == 0) else {
                 break;
             };
             if let Some(waiting) = self.waiting.remove(place) {
@@ -285,6 +282,14 @@ impl Recording {
                 pending,
                 small,
                 "too many incidents came at once",
+            ));
+        }
+        if number.is_some() && descriptors.is_empty() {
+            return Some(conclude_small(
+                &headline,
+                pending,
+                small,
+                "too many files are open in this process",
             ));
         }
         let mut descriptors = descriptors.into_iter();

@@ -41,8 +41,8 @@ pub fn send(
     Ok(())
 }
 
-/// Receives one message into `buffer`. No bytes: the other end is closed. A message that did not fit, or
-/// whose descriptors did not, is an error.
+/// Receives one message into `buffer`. No bytes: the other end is closed. A message that did not fit is an error;
+/// descriptors beyond the limit of this process (getrlimit(2), `RLIMIT_NOFILE`) are left out.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS]);
     let mut parts = [IoSliceMut::new(buffer)];

@@ -129,6 +129,12 @@ pub fn reap(tid: Tid) -> Option<ExitStatus> {
     }
 }
 
+/// Looks whether any tracee has something to report, without waiting; costs what [`peek_any`] costs.
+pub fn peek_any_now() -> Option<Event> {
+    let options = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
+    wait(libc::P_ALL, 0, options).unwrap_or_default()
+}
+
 /// What [`next_signal`] came back with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum News {

@@ -29,6 +29,11 @@ const STRIDE: usize = 256;
 /// How long so many seizures may take: 5 us each where nothing is in the way.
 const STUCK: Duration = Duration::from_millis(500);
 
+/// Fields of `/proc/TID/stat`, and a bit of the second (include/linux/sched.h).
+const START_TIME: usize = 22;
+const FLAGS: usize = 9;
+const PF_EXITING: u64 = 0x4;
+
 /// Why a process cannot be attached.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
@@ -170,14 +175,25 @@ pub(super) fn children(pid: Pid) -> Vec<Pid> {
 
 /// When a task started.
 pub fn start_time(tid: Tid) -> Option<StartTime> {
-    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
-    // The name in the second field may hold spaces and parentheses; field 22 is the 20th behind it.
-    stat.get(stat.rfind(')')? + 1..)?
-        .split_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
-        .map(StartTime)
+    stat_field(tid, START_TIME)?.parse().ok().map(StartTime)
+}
+
+/// Whether a task is on its way out (`PF_EXITING`): its memory is being given back, and nothing of it runs.
+pub(super) fn is_exiting(tid: Tid) -> bool {
+    stat_field(tid, FLAGS)
+        .and_then(|flags| flags.parse::<u64>().ok())
+        .is_none_or(|flags| flags & PF_EXITING != 0)
+}
+
+/// A field of `/proc/TID/stat`, counted as in proc_pid_stat(5).
+fn stat_field(tid: Tid, number: usize) -> Option<String> {
+    let stat = fs::read(format!("/proc/{tid}/stat")).ok()?;
+    // The name in the second field may hold spaces and parentheses.
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
+    rest.split_whitespace()
+        .nth(number.checked_sub(3)?)
+        .map(str::to_owned)
 }
 
 /// Seizes one thread; false where it ended meanwhile.

@@ -241,6 +241,9 @@ impl Engine {
     /// the kernel's core dump does not wait for us.
     pub fn deliver(&mut self, fault: Fault, others: Vec<(Stopped, Stop)>) {
         for (thread, stop) in others {
+            if let Stop::NewTask(_) = stop {
+                self.claim_child(&thread, stop);
+            }
             let signal = if let Stop::Signal(signal) = stop {
                 Some(signal)
             } else {
@@ -476,6 +479,19 @@ impl Engine {
         None
     }
 
+    /// Takes note of a child whose parent is let go before it was answered.
+    fn claim_child(&mut self, parent: &Stopped, stop: Stop) {
+        let message = parent.event_message().ok().map(|message| Tid(message as i32));
+        match self.machine.stopped(parent.tid(), stop, message).1 {
+            Notice::Thread(child) => self.waiting.add(child),
+            Notice::Process(child) => {
+                self.waiting.add(child.leader());
+                self.register(child);
+            }
+            Notice::None | Notice::Exec(_) => {}
+        }
+    }
+
     /// Lets a thread go for good. One that died instead stays known: its end is still to be reaped.
     fn detach(&mut self, thread: Stopped, signal: Option<SigNo>) {
         let tid = thread.tid();
@@ -511,6 +527,7 @@ fn repair(thread: &Stopped) {
 
 fn is_alive(pid: Pid, start: StartTime) -> bool {
     attach::start_time(pid.leader()) == Some(start)
+        && !attach::is_exiting(pid.leader())
         && Status::read(pid.leader()).is_ok_and(|status| !status.is_dead() && !status.dumping)
 }
 

@@ -8,7 +8,8 @@
 //! * **Many:** SIGCHLD names a task, but coalesces. Look at the task it names, then at those that were active
 //!   last, most recent first, until none has news; sweep over all after [`SILENCE`], and under load as often
 //!   as keeps sweeping below a tenth of the time. An event that comes after a sweep began raises SIGCHLD anew, so
-//!   a sweep that finds nothing may be followed by a wait without a limit.
+//!   a sweep that finds nothing may be followed by a wait without a limit. Each sweep ends with one look at all, for
+//!   tasks that nobody has named.
 //!
 //! Tried by others and dropped: a queue instead of the most-recent-first order, and a silence of 100 us, cost
 //! ten times the rate; pidfds do not report stops.
@@ -103,9 +104,6 @@ impl Waiting {
     pub fn next(&mut self, wake: &Wake, held: bool) -> Waited {
         if wake.is_pending() {
             return Waited::Woken;
-        }
-        if self.tasks.is_empty() {
-            return Waited::Nobody;
         }
         self.choose_way(held);
         if self.by_signal {
@@ -205,7 +203,8 @@ impl Waiting {
         self.sweep = None;
         self.last_sweep = Instant::now();
         self.swept_in = self.last_sweep - self.sweep_began;
-        None
+        // A child whose parent died before it could name it is in no table of ours.
+        wait::peek_any_now()
     }
 
     fn touch(&mut self, tid: Tid) {

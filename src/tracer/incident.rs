@@ -81,7 +81,11 @@ impl Tracer {
             offset: place.offset,
             time_us: wall_clock(seen),
             verdict: verdict(decision),
-            modules: copied.files.len(),
+            more: copied
+                .files
+                .len()
+                .saturating_sub(DESCRIPTORS)
+                .div_ceil(DESCRIPTORS),
             counted: self.budget.take_counted(),
         };
         self.hand_over(incident, copied)?;
@@ -154,10 +158,7 @@ impl Tracer {
             Ok(memory) => memory,
             Err(error) => {
                 log::error!("{}: {error}", incident.process);
-                return self.say(FromTracer::Incident(Box::new(Incident {
-                    modules: 0,
-                    ..incident
-                })));
+                return self.say(FromTracer::Incident(Box::new(Incident { more: 0, ..incident })));
             }
         };
         let number = incident.number;

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::Service;
 use crate::ipc::{Channel, ChannelError, FromTracer, Received, ToTracer};
@@ -84,10 +83,6 @@ fn set_up() -> Result<Tracer, TracerError> {
     let _ = nix::unistd::setsid();
     for signal in [SigNo::HUP, SigNo::INT, SigNo::QUIT, SigNo::TERM, SigNo::TSTP] {
         process::ignore(signal);
-    }
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Each module of a capture is an open file; with fewer some are missing and said to be.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
     let mut channel = Channel::new(std::io::stdin().as_fd().try_clone_to_owned()?);
     let (ToTracer::Begin(service), _) = channel.receive()? else {
