@@ -6,10 +6,16 @@
 //! * **Few tracees, none held:** block in `waitid(P_ALL)`; in between, look at one tracee in turn, so that none
 //!   starves.
 //! * **Many:** SIGCHLD names a task, but coalesces. Look at the task it names, then at those that were active
-//!   last, most recent first, until none has news; sweep over all after [`SILENCE`], and under load as often
-//!   as keeps sweeping below a tenth of the time. An event that comes after a sweep began raises SIGCHLD anew, so
-//!   a sweep that finds nothing may be followed by a wait without a limit. Each sweep ends with one look at all, for
-//!   tasks that nobody has named.
+//!   last, most recent first, until none has news; one that had none [`MISSES`] times in a row is looked at no
+//!   more until it has. Sweep over all after [`SILENCE`], and under load as often as keeps sweeping below a
+//!   tenth of the time. An event that comes after a sweep began raises SIGCHLD anew, so a sweep that finds
+//!   nothing may be followed by a wait without a limit. Each sweep ends with one look at all, for tasks that
+//!   nobody has named.
+//!
+//! Waiting for SIGCHLD with a limit that ends before the next tick of the clock costs two settings of its hardware
+//! timer, a third of the rate in a virtual machine. So once many waits in a row brought news the limit is
+//! [`PATIENCE`], which any tick precedes; a lost SIGCHLD is then noticed that much later, and the limit is
+//! [`SILENCE`] again.
 //!
 //! Tried by others and dropped: a queue instead of the most-recent-first order, and a silence of 100 us, cost
 //! ten times the rate; pidfds do not report stops.
@@ -25,8 +31,14 @@ use crate::sys::wake::Wake;
 const FEW: usize = 200;
 /// How many of the recently active tracees are looked at.
 const RECENT: usize = 8;
+/// After so many looks in vain a tracee does not count as recently active: each costs as much as a tenth of a stop.
+const MISSES: u32 = 16;
 /// After that long without an event every tracee is looked at once.
 const SILENCE: Duration = Duration::from_millis(1);
+/// The same under load: longer than two ticks of the usual 250 Hz.
+const PATIENCE: Duration = Duration::from_millis(10);
+/// After so many waits with news in a row the service counts as under load.
+const STREAK: u32 = 256;
 /// A sweep may take one part in this many of the time.
 const SWEEP_SHARE: u32 = 10;
 /// With few tracees, one look at a single tracee per so many events keeps any from starving.
@@ -43,12 +55,19 @@ pub enum Waited {
     Nobody,
 }
 
+/// A tracee that was active, and how often it was looked at since without news.
+#[derive(Debug)]
+struct Active {
+    tid: Tid,
+    misses: u32,
+}
+
 /// The tracees, in the order in which they are looked at.
 #[derive(Debug)]
 pub struct Waiting {
     tasks: Vec<Tid>,
     places: HashMap<Tid, usize>,
-    recent: Vec<Tid>,
+    recent: Vec<Active>,
     cursor: usize,
     events: u32,
     by_signal: bool,
@@ -57,6 +76,8 @@ pub struct Waiting {
     swept_in: Duration,
     last_sweep: Instant,
     quiet: bool,
+    /// How many waits for SIGCHLD brought news since the last silence.
+    streak: u32,
 }
 
 impl Default for Waiting {
@@ -74,6 +95,7 @@ impl Default for Waiting {
             swept_in: Duration::ZERO,
             last_sweep: now,
             quiet: false,
+            streak: 0,
         }
     }
 }
@@ -96,7 +118,7 @@ impl Waiting {
                 self.places.insert(*moved, place);
             }
         }
-        self.recent.retain(|other| *other != tid);
+        self.recent.retain(|active| active.tid != tid);
     }
 
     /// Waits for the next event. `held` says whether a stop stays unanswered meanwhile: a wait for all would
@@ -150,9 +172,10 @@ impl Waiting {
                 self.quiet = false;
                 return Waited::Event(event);
             }
-            match wait::next_signal((!self.quiet).then_some(SILENCE)) {
+            match wait::next_signal(self.limit()) {
                 News::Task(tid) => {
                     self.quiet = false;
+                    self.streak = self.streak.saturating_add(1);
                     self.touch(tid);
                     if let Some(event) = wait::peek(tid) {
                         return Waited::Event(event);
@@ -161,6 +184,7 @@ impl Waiting {
                 News::Interrupted => return Waited::Woken,
                 News::Silence if self.quiet => return Waited::Woken,
                 News::Silence => {
+                    self.streak = 0;
                     self.begin_sweep();
                     match self.continue_sweep() {
                         Some(event) => return Waited::Event(event),
@@ -171,12 +195,22 @@ impl Waiting {
         }
     }
 
+    /// How long to wait for SIGCHLD; none after a sweep that found nothing.
+    fn limit(&self) -> Option<Duration> {
+        let limit = if self.streak < STREAK { SILENCE } else { PATIENCE };
+        (!self.quiet).then_some(limit)
+    }
+
     fn look_at_recent(&mut self) -> Option<Event> {
-        let event = self.recent.iter().find_map(|tid| wait::peek(*tid))?;
-        self.touch(match &event {
-            Event::Stopped(thread, _) => thread.tid(),
-            Event::Ended(tid, _) => *tid,
+        let found = self.recent.iter_mut().find_map(|active| {
+            active.misses += 1;
+            Some((active.tid, wait::peek(active.tid)?))
         });
+        let Some((tid, event)) = found else {
+            self.recent.retain(|active| active.misses < MISSES);
+            return None;
+        };
+        self.touch(tid);
         Some(event)
     }
 
@@ -208,11 +242,15 @@ impl Waiting {
     }
 
     fn touch(&mut self, tid: Tid) {
-        if self.recent.first() == Some(&tid) || !self.places.contains_key(&tid) {
+        if !self.places.contains_key(&tid) {
             return;
         }
-        self.recent.retain(|other| *other != tid);
-        self.recent.insert(0, tid);
+        if let Some(first) = self.recent.first_mut().filter(|first| first.tid == tid) {
+            first.misses = 0;
+            return;
+        }
+        self.recent.retain(|active| active.tid != tid);
+        self.recent.insert(0, Active { tid, misses: 0 });
         self.recent.truncate(RECENT);
     }
 }
