@@ -39,8 +39,8 @@ lint: setup ## formatting, clippy, documentation, the other architecture; warnin
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --all-features
 	@tests/check-architecture $(AARCH64)
 
-bench: build programs ## print the figures: signals, attaching, pauses
-	$(CARGO) bench
+bench: setup ## print the figures: signals, attaching, pauses, memory
+	$(CARGO) bench --bench figures
 
 clean: ## remove everything that was built
 	$(CARGO) clean

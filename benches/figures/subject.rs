@@ -1,0 +1,201 @@
+//! The process under test (`benches/load.c`) and those that trace it.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use super::process::{Cpus, Process, Stream};
+
+/// The compiled C programs, and where reports go meanwhile.
+pub(crate) struct Programs {
+    load: PathBuf,
+    floor: PathBuf,
+    state: TempDir,
+}
+
+/// A process that measures itself.
+pub(crate) struct Load(Process);
+
+/// Who traces the process under test.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tracer {
+    /// Nobody.
+    Nobody,
+    /// `benches/floor.c`, waiting for any thread.
+    Floor,
+    /// `benches/floor.c`, waiting for the main thread alone.
+    FloorOfOne,
+    /// Sickbay.
+    Sickbay,
+    /// strace, which follows threads and shows nothing.
+    Strace,
+    /// gdb, which passes the signals on.
+    Gdb,
+}
+
+/// A tracer at work.
+pub(crate) struct Tracing {
+    tracer: Tracer,
+    /// None for nobody.
+    pub(crate) process: Option<Process>,
+    /// From the start of its process until it says that every thread is attached.
+    pub(crate) attached_in: Duration,
+}
+
+impl Programs {
+    /// Compiles what the benches need.
+    pub(crate) fn build() -> Result<Self> {
+        Ok(Self {
+            load: compile("load")?,
+            floor: compile("floor")?,
+            state: tempfile::Builder::new().prefix("sickbay-bench-").tempdir()?,
+        })
+    }
+
+    /// Starts a process with so many threads.
+    pub(crate) fn load(&self, threads: usize) -> Result<Load> {
+        let mut command = Command::new(&self.load);
+        command.arg(threads.to_string());
+        let mut process = Process::start(&mut command, Cpus::Any, Stream::Output)?;
+        process
+            .hear("ready")
+            .with_context(|| format!("failed to start {threads} threads"))?;
+        Ok(Load(process))
+    }
+
+    /// Has a process traced.
+    pub(crate) fn trace(&self, load: &Load, tracer: Tracer, cpus: Cpus) -> Result<Tracing> {
+        let began = Instant::now();
+        let pid = load.pid().to_string();
+        let (mut command, stream, ready) = match tracer {
+            Tracer::Nobody => {
+                return Ok(Tracing {
+                    tracer,
+                    process: None,
+                    attached_in: Duration::ZERO,
+                });
+            }
+            Tracer::Floor => (self.floor(&[&pid]), Stream::Output, "ready"),
+            Tracer::FloorOfOne => (self.floor(&[&pid, "one"]), Stream::Output, "ready"),
+            Tracer::Sickbay => (self.sickbay(&pid), Stream::Error, "attached"),
+            Tracer::Strace => {
+                let mut command = Command::new("strace");
+                command.args(["-f", "-e", "trace=none", "-e", "signal=none", "-p", &pid]);
+                (command, Stream::Error, "attached")
+            }
+            Tracer::Gdb => {
+                let mut command = Command::new("gdb");
+                command.args(["-nx", "-q", "-batch", "-p", &pid]);
+                for line in [
+                    "handle SIGUSR1 SIGURG nostop noprint pass",
+                    "echo ready\\n",
+                    "continue",
+                ] {
+                    command.args(["-ex", line]);
+                }
+                (command, Stream::Output, "ready")
+            }
+        };
+        let mut process = Process::start(&mut command, cpus, stream)?;
+        process.hear(ready).with_context(|| format!("{tracer:?}"))?;
+        Ok(Tracing {
+            tracer,
+            process: Some(process),
+            attached_in: began.elapsed(),
+        })
+    }
+
+    /// Where reports go.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.state.path().join("state")
+    }
+
+    fn floor(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.floor);
+        command.args(arguments);
+        command
+    }
+
+    fn sickbay(&self, pid: &str) -> Command {
+        let mut command = Command::new(sickbay());
+        command.arg("attach").arg("--state-dir").arg(self.state());
+        command.args(["--pid", pid]);
+        command
+    }
+}
+
+/// The program: the one that cargo built for this bench, with the release profile, or what `SICKBAY_BENCH_PROGRAM` names,
+/// such as an earlier build.
+pub(crate) fn sickbay() -> PathBuf {
+    std::env::var_os("SICKBAY_BENCH_PROGRAM")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_sickbay")), PathBuf::from)
+}
+
+impl Load {
+    /// Its process id.
+    pub(crate) fn pid(&self) -> i32 {
+        self.0.pid()
+    }
+
+    /// Moves its main thread.
+    pub(crate) fn run_on(&mut self, cpu: usize) -> Result<()> {
+        self.0.say(&format!("cpu {cpu}"))?;
+        self.0.hear("cpu").map(drop)
+    }
+
+    /// Repeats something for a while; returns how often it was done per second.
+    pub(crate) fn rate(&mut self, what: &str, time: Duration) -> Result<f64> {
+        self.0.say(&format!("{what} {}", time.as_millis()))?;
+        let answer = self.0.hear(what)?;
+        let mut numbers = answer.split(' ').skip(1).map(str::parse::<f64>);
+        let (Some(Ok(count)), Some(Ok(nanoseconds))) = (numbers.next(), numbers.next()) else {
+            anyhow::bail!("failed to read '{answer}'");
+        };
+        Ok(count / nanoseconds * 1e9)
+    }
+
+    /// Has it write through a null pointer; returns the time since 1970 of that.
+    pub(crate) fn fault(&mut self) -> Result<Duration> {
+        self.0.say("fault")?;
+        let answer = self.0.hear("fault")?;
+        let time = answer.split(' ').nth(1).context("no time in the answer")?;
+        Ok(Duration::from_nanos(time.parse()?))
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.0.end().map(drop)
+    }
+}
+
+impl Tracing {
+    /// Has the tracer let go and end.
+    pub(crate) fn release(mut self) -> Result<()> {
+        let signal = match self.tracer {
+            Tracer::Sickbay | Tracer::Gdb => Signal::SIGINT,
+            _ => Signal::SIGTERM,
+        };
+        self.process
+            .as_mut()
+            .map_or(Ok(()), |process| process.end_by(signal))
+    }
+}
+
+fn compile(name: &str) -> Result<PathBuf> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let directory = root.join("target/programs");
+    std::fs::create_dir_all(&directory)?;
+    let program = directory.join(format!("bench-{name}"));
+    let status = Command::new("cc")
+        .args(["-O2", "-Wall", "-Wextra", "-pthread", "-D_GNU_SOURCE", "-o"])
+        .arg(&program)
+        .arg(root.join("benches").join(format!("{name}.c")))
+        .status()
+        .context("failed to start cc; install gcc")?;
+    ensure!(status.success(), "failed to compile benches/{name}.c");
+    Ok(program)
+}

@@ -1,0 +1,136 @@
+/* load THREADS: a process with that many threads, the main one included, that measures itself. All but the main one idle, each with
+ * STACK_USED bytes of stack in use. Prints "ready PID", then obeys lines on stdin; ends at end of file.
+ *
+ *   cpu N        run on that CPU from now on, and the threads started from now on; answers "cpu N"
+ *   signals MS   send a handled signal to itself for so long; answers "signals COUNT NANOSECONDS"
+ *   ignored MS   the same with a signal whose default action is to be ignored
+ *   spawn MS     create and join threads for so long; answers "spawn COUNT NANOSECONDS"
+ *   fault        answer "fault NANOSECONDS", the time since 1970, and write through a null pointer at once
+ */
+#include "../tests/programs/fixture.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <time.h>
+
+#define STACK_BYTES (32 * 1024)
+#define STACK_USED (8 * 1024)
+/* The clock is looked at once in so many signals or threads. */
+#define BATCH 16
+
+static sem_t started;
+static pthread_attr_t small;
+static volatile long handled;
+
+static long nanoseconds(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void *idle(void *nothing)
+{
+    volatile char used[STACK_USED];
+    memset((char *)used, 1, sizeof used);
+    sem_post(&started);
+    for (;;)
+        pause();
+    return nothing;
+}
+
+static void *end_at_once(void *nothing)
+{
+    return nothing;
+}
+
+static void count(int signal, siginfo_t *info, void *context)
+{
+    (void)signal;
+    (void)info;
+    (void)context;
+    handled++;
+}
+
+static void signal_itself(int signal)
+{
+    syscall(SYS_tgkill, getpid(), gettid(), signal);
+}
+
+static void handle_one(void)
+{
+    signal_itself(SIGUSR1);
+}
+
+static void ignore_one(void)
+{
+    signal_itself(SIGURG);
+}
+
+static void spawn_one(void)
+{
+    pthread_t thread;
+    need(pthread_create(&thread, &small, end_at_once, NULL) == 0, "pthread_create");
+    pthread_join(thread, NULL);
+}
+
+static void measure(const char *what, long milliseconds, void (*once)(void))
+{
+    long begin = nanoseconds(CLOCK_MONOTONIC), end = begin, done = 0;
+    while (end - begin < milliseconds * 1000000) {
+        for (int index = 0; index < BATCH; index++)
+            once();
+        done += BATCH;
+        end = nanoseconds(CLOCK_MONOTONIC);
+    }
+    say("%s %ld %ld", what, done, end - begin);
+}
+
+static void run_on(int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    need(sched_setaffinity(0, sizeof set, &set) == 0, "sched_setaffinity");
+    say("cpu %d", cpu);
+}
+
+static void fault(void)
+{
+    volatile int *field = (volatile int *)8;
+    __asm__ volatile("" : "+r"(field));
+    say("fault %ld", nanoseconds(CLOCK_REALTIME));
+    *field = 42;
+}
+
+int main(int argc, char **argv)
+{
+    long threads = number_or(argc, argv, 1, 1), argument = 0;
+    need(sem_init(&started, 0, 0) == 0 && pthread_attr_init(&small) == 0, "initialise");
+    need(pthread_attr_setstacksize(&small, STACK_BYTES) == 0, "stack size");
+    handle(SIGUSR1, count, SA_RESTART);
+    for (long index = 1; index < threads; index++) {
+        pthread_t thread;
+        need(pthread_create(&thread, &small, idle, NULL) == 0, "pthread_create");
+    }
+    for (long index = 1; index < threads; index++)
+        while (sem_wait(&started) != 0)
+            ;
+    say("ready %d", getpid());
+
+    char line[64], command[16];
+    while (fgets(line, sizeof line, stdin)) {
+        need(sscanf(line, "%15s %ld", command, &argument) >= 1, "read a command");
+        if (strcmp(command, "cpu") == 0)
+            run_on((int)argument);
+        else if (strcmp(command, "signals") == 0)
+            measure(command, argument, handle_one);
+        else if (strcmp(command, "ignored") == 0)
+            measure(command, argument, ignore_one);
+        else if (strcmp(command, "spawn") == 0)
+            measure(command, argument, spawn_one);
+        else if (strcmp(command, "fault") == 0)
+            fault();
+    }
+    return 0;
+}
