@@ -335,6 +335,7 @@ impl Engine {
 
     fn stopped(&mut self, thread: Stopped, stop: Stop) -> Option<Turn> {
         self.stops += 1;
+        fail::point("tracer.stop.seen");
         let tid = thread.tid();
         if stop == Stop::Exec {
             wait::consume_exec(&thread);

@@ -3,6 +3,8 @@
 //! The process that reaches the point creates the mark file and, being the first, ends itself by SIGKILL.
 //! Whatever happens then, the program's own fault must end it, or its parent would wait for ever.
 
+mod signals;
+
 use std::path::PathBuf;
 use std::process::Command;
 
