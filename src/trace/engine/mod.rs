@@ -1,98 +1,34 @@
-//! Carries the machine's answers out, judges signals, and turns what is left into [`Turn`]s.
+//! Carries the machine's answers out, and turns what is left into [`Turn`]s.
 //!
-//! A signal that will not end the process takes the shortest way: a look, an answer, no reading of /proc beyond
-//! one in [`super::disposition::FRESH`]. Two repairs belong to that way:
-//!
-//! * A signal that the program ignores stops a traced thread, and interrupts system calls such as
-//!   `epoll_wait(2)` that untraced would not have noticed; such a call is made to restart.
-//! * A hardware fault that the program handles is remembered, since some handlers reset themselves and raise the
-//!   signal again: the report is then about the fault that started it.
+//! | file | subject |
+//! |---|---|
+//! | [`turn`] | what a turn leaves to the caller |
+//! | [`judge`] | what becomes of a signal |
+//! | [`audit`] | threads and processes that slipped through |
+
+mod audit;
+mod judge;
+mod turn;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
 
 use crate::sys::fail;
 use crate::sys::ptrace::{Options, PtraceError, Stopped};
-use crate::sys::regs::GeneralRegisters;
-use crate::sys::signal::SigInfo;
 use crate::sys::wait::{self, Event, ExitStatus, Stop};
 use crate::sys::wake::Wake;
 use crate::sys::{Pid, SigNo, StartTime, Tid};
 
 use super::attach::{self, AttachError};
-use super::disposition::{Dispositions, Fate};
+use super::disposition::Dispositions;
 use super::machine::{Answer, Machine, Notice};
-use super::status::Status;
 use super::waiting::{Waited, Waiting};
-
-/// How long after its fatal signal was delivered a process may take to end before it is looked at again.
-const DEPARTURE: Duration = Duration::from_secs(1);
-/// The most processes that are remembered as departing.
-const MAX_DEPARTING: usize = 1024;
+use audit::Departing;
+use judge::repair;
+pub use turn::{Ending, Fault, HandledFault, Turn};
 
 /// How many of the processes that ended last are remembered as having belonged to the service.
 const MAX_ENDED: usize = 64;
-
-/// What one turn of the engine came to.
-#[derive(Debug)]
-pub enum Turn {
-    /// A signal is about to end a process. The thread waits.
-    Fault(Box<Fault>),
-    /// A process has ended; it still waits to be reaped.
-    Ending(Ending),
-    /// A process of the service runs another program now.
-    Exec(Pid),
-    /// The front, or a timer.
-    Woken,
-    /// No thread is traced.
-    Nobody,
-}
-
-/// A fatal signal, seen in one thread before it takes effect.
-#[derive(Debug)]
-#[must_use = "a fault is delivered, suppressed or passed on"]
-pub struct Fault {
-    /// The thread, in its signal-delivery-stop.
-    pub thread: Stopped,
-    /// Its process.
-    pub process: Pid,
-    /// The signal.
-    pub signal: SigNo,
-    /// `siginfo_t`, if it could be read.
-    pub siginfo: Option<SigInfo>,
-    /// The hardware fault that the program's own handler took last, if any.
-    pub handled: Option<HandledFault>,
-    /// When the stop was seen.
-    pub seen: Instant,
-}
-
-/// A hardware fault that went to the program's own handler.
-#[derive(Clone, Debug)]
-pub struct HandledFault {
-    /// The thread.
-    pub tid: Tid,
-    /// The signal.
-    pub signal: SigNo,
-    /// `siginfo_t`.
-    pub siginfo: SigInfo,
-    /// Its registers.
-    pub registers: GeneralRegisters,
-    /// When.
-    pub seen: Instant,
-}
-
-/// A process that has ended, not yet reaped: /proc still tells its name and times.
-#[derive(Debug)]
-#[must_use = "a dead process is reaped: its parent learns of its end only then"]
-pub struct Ending {
-    /// The process.
-    pub process: Pid,
-    /// When it had started.
-    pub start: StartTime,
-    /// How it ended.
-    pub status: ExitStatus,
-}
 
 /// A process whose threads are traced.
 #[derive(Debug)]
@@ -100,14 +36,6 @@ struct Process {
     start: StartTime,
     dispositions: Option<Dispositions>,
     handled: Option<HandledFault>,
-}
-
-/// A process that was let go with a fatal signal.
-#[derive(Debug)]
-struct Departing {
-    process: Pid,
-    start: StartTime,
-    since: Instant,
 }
 
 /// Every traced thread of one service.
@@ -254,14 +182,8 @@ impl Engine {
         let process = fault.process;
         self.detach(fault.thread, Some(fault.signal));
         fail::point("tracer.fault.delivered");
-        if let Some(known) = self.forget(process)
-            && self.departing.len() < MAX_DEPARTING
-        {
-            self.departing.push(Departing {
-                process,
-                start: known.start,
-                since: Instant::now(),
-            });
+        if let Some(known) = self.forget(process) {
+            self.departs(process, known.start);
         }
     }
 
@@ -270,46 +192,6 @@ impl Engine {
         wait::reap(ending.process.leader());
         self.drop_thread(ending.process.leader());
         self.forget(ending.process);
-    }
-
-    /// Looks for threads that are not traced: those whose clone was under way when their parent was seized,
-    /// and those of a process that survived its fatal signal.
-    pub fn audit(&mut self) {
-        let survivors: Vec<Pid> = self
-            .departing
-            .iter()
-            .filter(|gone| gone.since.elapsed() >= DEPARTURE && is_alive(gone.process, gone.start))
-            .map(|gone| gone.process)
-            .collect();
-        self.departing
-            .retain(|gone| gone.since.elapsed() < DEPARTURE || is_dumping(gone.process, gone.start));
-        for pid in survivors {
-            if let Err(error) = self.attach(pid) {
-                log::warn!("cannot attach to {pid} again, which survived its signal: {error}");
-            }
-        }
-        let processes: Vec<(Pid, StartTime)> = self
-            .processes
-            .iter()
-            .map(|(pid, known)| (*pid, known.start))
-            .collect();
-        for (pid, start) in processes {
-            let known = self
-                .machine
-                .threads()
-                .filter(|(_, thread)| thread.process == Some(pid))
-                .count();
-            if Status::read(pid.leader()).is_ok_and(|status| status.threads != known && !status.is_dead())
-                && let Err(error) = self.take(pid, start)
-            {
-                log::debug!("audit of {pid}: {error}");
-            }
-        }
-    }
-
-    /// Whether a process that was let go may still have to be looked at.
-    pub fn has_departing(&self) -> bool {
-        !self.departing.is_empty()
     }
 
     fn forget(&mut self, pid: Pid) -> Option<Process> {
@@ -364,82 +246,6 @@ impl Engine {
             Answer::Judge(signal) => return self.judge(thread, signal),
         }
         exec
-    }
-
-    fn judge(&mut self, thread: Stopped, signal: SigNo) -> Option<Turn> {
-        let tid = thread.tid();
-        let seen = Instant::now();
-        let siginfo = signal.is_hardware().then(|| thread.siginfo().ok()).flatten();
-        let forced = siginfo.is_some_and(|info| !info.is_sent());
-        let Some((process, fate)) = self.fate(tid, signal, forced, seen) else {
-            // Its /proc entry is gone: it is dying, and its stop ends by itself.
-            self.machine.resumed(tid);
-            self.note(tid, thread.cont(Some(signal)));
-            return None;
-        };
-        match fate {
-            Fate::Fatal => {
-                let handled = self
-                    .processes
-                    .get_mut(&process)
-                    .and_then(|known| known.handled.take());
-                let siginfo = siginfo.or_else(|| thread.siginfo().ok());
-                return Some(Turn::Fault(Box::new(Fault {
-                    thread,
-                    process,
-                    signal,
-                    siginfo,
-                    handled,
-                    seen,
-                })));
-            }
-            Fate::Handled => {
-                if let Some(siginfo) = siginfo.filter(|_| forced) {
-                    self.remember(process, &thread, signal, siginfo, seen);
-                }
-            }
-            Fate::Ignored => {
-                let stopped = self
-                    .machine
-                    .thread(tid)
-                    .is_some_and(|known| known.after_group_stop());
-                if !stopped {
-                    repair(&thread);
-                }
-            }
-        }
-        self.machine.resumed(tid);
-        self.note(tid, thread.cont(Some(signal)));
-        None
-    }
-
-    /// What the signal would do to the process of `tid`. None: the process is gone.
-    fn fate(&mut self, tid: Tid, signal: SigNo, forced: bool, now: Instant) -> Option<(Pid, Fate)> {
-        let known = self.machine.thread(tid).and_then(|thread| thread.process);
-        let cached = known
-            .and_then(|pid| Some((pid, self.processes.get(&pid)?.dispositions?)))
-            .filter(|(_, dispositions)| dispositions.serve(signal, now));
-        if let Some((process, dispositions)) = cached {
-            return Some((process, dispositions.fate(signal, forced)));
-        }
-        let status = Status::read(tid).ok()?;
-        let process = status.process();
-        let dispositions = Dispositions::new(&status, now);
-        self.machine.belongs(tid, process);
-        self.register(process)?.dispositions = Some(dispositions);
-        Some((process, dispositions.fate(signal, forced)))
-    }
-
-    fn remember(&mut self, process: Pid, thread: &Stopped, signal: SigNo, siginfo: SigInfo, seen: Instant) {
-        if let (Some(known), Ok(registers)) = (self.processes.get_mut(&process), thread.registers()) {
-            known.handled = Some(HandledFault {
-                tid: thread.tid(),
-                signal,
-                siginfo,
-                registers,
-                seen,
-            });
-        }
     }
 
     fn register(&mut self, pid: Pid) -> Option<&mut Process> {
@@ -514,25 +320,4 @@ impl Engine {
             log::warn!("thread {tid}: {outcome:?}");
         }
     }
-}
-
-/// Makes a system call that the stop of an ignored signal interrupted restart.
-fn repair(thread: &Stopped) {
-    if let Ok(mut registers) = thread.registers()
-        && registers.restart_interrupted_call()
-    {
-        // Failure means that the thread died.
-        let _ = thread.set_registers(&registers);
-    }
-}
-
-fn is_alive(pid: Pid, start: StartTime) -> bool {
-    attach::start_time(pid.leader()) == Some(start)
-        && !attach::is_exiting(pid.leader())
-        && Status::read(pid.leader()).is_ok_and(|status| !status.is_dead() && !status.dumping)
-}
-
-fn is_dumping(pid: Pid, start: StartTime) -> bool {
-    attach::start_time(pid.leader()) == Some(start)
-        && Status::read(pid.leader()).is_ok_and(|status| status.dumping)
 }

@@ -2,11 +2,13 @@
 //!
 //! The small record is on disk before anything else is tried, so whatever becomes of a recorder, or of us, the
 //! incident is known. Recorders run beside each other up to a limit; each has a time limit. One that dies or is
-//! ended leaves the small record, which then says so.
+//! ended leaves the small record, which then says so. [`stage`] holds what is particular to one incident.
+
+mod stage;
 
 use std::collections::{HashSet, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags};
 
@@ -14,22 +16,21 @@ use crate::capture::{Capture, Kind};
 use crate::config::{Format, Service};
 use crate::diagnose::Ended;
 use crate::ipc::{Incident, ProcessEnd, seal_capture};
-use crate::recorder::{self, Job, Outcome};
+use crate::recorder::{self, Job};
 use crate::report::Report;
-use crate::store::{Id, Part, PendingReport, Store};
+use crate::store::{Id, Store};
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, fail};
 
 use super::oom;
-use super::recorder::{Finished, Recorder};
+use super::recorder::Finished;
 use super::small;
+use stage::{Running, Waiting, conclude_small};
 
 /// Recorders that run at once.
 const MAX_RECORDERS: usize = 4;
 /// Incidents that wait for a recorder, or for their last descriptors. Past it the small record has to do.
 const MAX_WAITING: usize = 32;
-/// How long one recorder may take.
-const RECORDER_TIME: Duration = Duration::from_secs(60);
 /// The most processes whose records are remembered.
 const MAX_TOLD: usize = 4096;
 
@@ -41,29 +42,6 @@ pub(super) struct Recording {
     waiting: VecDeque<Waiting>,
     running: Vec<Running>,
     told: HashSet<Pid>,
-}
-
-/// An incident whose recorder has not been started.
-#[derive(Debug)]
-struct Waiting {
-    number: Option<u64>,
-    headline: String,
-    pending: PendingReport,
-    small: Report,
-    job: Job,
-    capture: OwnedFd,
-    modules: Vec<OwnedFd>,
-    expected: usize,
-}
-
-#[derive(Debug)]
-struct Running {
-    headline: String,
-    pending: PendingReport,
-    small: Report,
-    parts: Vec<Part>,
-    recorder: Recorder,
-    deadline: Instant,
 }
 
 /// What is known of an incident before a recorder has seen it.
@@ -321,89 +299,6 @@ impl Recording {
     }
 }
 
-impl Waiting {
-    fn start(self) -> Result<Running, String> {
-        let Self {
-            headline,
-            pending,
-            small,
-            job,
-            capture,
-            modules,
-            ..
-        } = self;
-        let names: Vec<&str> = job.formats.iter().map(|format| format.file_name()).collect();
-        let parts = match pending.open_parts(&names) {
-            Ok(parts) => parts,
-            Err(error) => return Err(conclude_small(&headline, pending, small, &error.to_string())),
-        };
-        match Recorder::start(job, capture, &parts, modules) {
-            Ok(recorder) => {
-                fail::point("front.incident.recorder");
-                let deadline = Instant::now() + RECORDER_TIME;
-                Ok(Running {
-                    headline,
-                    pending,
-                    small,
-                    parts,
-                    recorder,
-                    deadline,
-                })
-            }
-            Err(error) => Err(conclude_small(&headline, pending, small, &error.to_string())),
-        }
-    }
-}
-
-impl Running {
-    fn conclude(self, finished: Finished) -> String {
-        let Self {
-            headline,
-            pending,
-            small,
-            mut parts,
-            ..
-        } = self;
-        let outcome = match finished {
-            Finished::Done(outcome) => outcome,
-            Finished::Failed(reason) => return conclude_small(&headline, pending, small, &reason),
-        };
-        if let Some(reason) = &outcome.failure {
-            return conclude_small(&headline, pending, small, reason);
-        }
-        parts.retain(|part| {
-            outcome
-                .written
-                .iter()
-                .any(|written| written.format.file_name() == part.name())
-        });
-        let path = pending.path().display().to_string();
-        match pending.commit(parts) {
-            Ok(()) => {
-                fail::point("front.incident.committed");
-                line(
-                    &headline,
-                    &outcome,
-                    small.action.taken.as_deref().unwrap_or_default(),
-                    &path,
-                )
-            }
-            Err(error) => format!("{headline}; only a small record, since {error}: {path}"),
-        }
-    }
-}
-
-/// Leaves the small record as all there is, with the reason in it.
-fn conclude_small(headline: &str, pending: PendingReport, mut small: Report, reason: &str) -> String {
-    small.incomplete.clear();
-    small.missing("report", reason);
-    let path = pending.path().display().to_string();
-    match pending.replace_small(&small) {
-        Ok(()) => format!("{headline}; only a small record, since {reason}: {path}"),
-        Err(error) => format!("{headline}; only a small record, since {reason} ({error}): {path}"),
-    }
-}
-
 /// A capture of a process that nobody could look at.
 fn empty_capture(process: Pid, time_us: i64) -> Result<OwnedFd, String> {
     let mut capture = Capture::default();
@@ -412,21 +307,4 @@ fn empty_capture(process: Pid, time_us: i64) -> Result<OwnedFd, String> {
     capture.facts.process.pid = process.0;
     capture.miss("process", "it was gone before anything of it could be read");
     seal_capture(&capture).map_err(|error| error.to_string())
-}
-
-fn line(headline: &str, outcome: &Outcome, taken: &str, path: &str) -> String {
-    // The sentence about an exit begins as the headline ends.
-    let repeated = headline.rsplit_once(" was ").map_or("", |(_, what)| what);
-    let detail = match outcome.detail.as_deref() {
-        Some(detail) if repeated.is_empty() => format!(": {detail}"),
-        Some(detail) => detail.strip_prefix(repeated).unwrap_or_default().to_owned(),
-        None => String::new(),
-    };
-    let action = match taken {
-        "" => String::new(),
-        "deliver" => "; delivered".to_owned(),
-        "suppress" => "; suppressed".to_owned(),
-        other => format!("; {other}"),
-    };
-    format!("{headline}{detail}{action}; report {path}")
 }

@@ -1,0 +1,58 @@
+//! Why a watch does not take place, or ends early.
+
+use std::io;
+
+use crate::supervisor::tracer::StartError;
+use crate::sys::Pid;
+
+use super::tracing::MAX_RESTARTS;
+
+/// Why a watch did not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    /// The process cannot be attached.
+    #[error("cannot attach to {process}: {reason}")]
+    Refused {
+        /// The process.
+        process: Pid,
+        /// Why, with the next step.
+        reason: String,
+        /// Whether it is a matter of permission.
+        permission: bool,
+        /// Whether there is no such process.
+        absent: bool,
+    },
+    /// There is no tracer.
+    #[error(transparent)]
+    Tracer(#[from] StartError),
+    /// The tracer died again and again.
+    #[error("gave up: {MAX_RESTARTS} tracers died within a minute; the service runs on unsupervised")]
+    TracersDie,
+    /// A system call failed.
+    #[error("failed to {operation}: {source}")]
+    System {
+        /// What was tried.
+        operation: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+}
+
+pub(super) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> FrontError {
+    move |source| FrontError::System { operation, source }
+}
+
+pub(super) fn no_pidfd(process: Pid, source: io::Error) -> FrontError {
+    match source.raw_os_error() {
+        Some(libc::ESRCH | libc::EINVAL) => FrontError::Refused {
+            process,
+            reason: format!("no such process {process}; look it up with 'pgrep' or 'ps'"),
+            permission: false,
+            absent: true,
+        },
+        _ => FrontError::System {
+            operation: "open a descriptor of the process",
+            source,
+        },
+    }
+}

@@ -1,0 +1,89 @@
+//! Looking for what slipped through: threads that are not traced, processes that outlived a fatal signal.
+//!
+//! A thread whose clone was under way while its parent was seized is not traced (kernel/fork.c, `copy_process`). A
+//! process that was let go with its fatal signal may have changed its mind meanwhile, and goes on untraced.
+
+use std::time::{Duration, Instant};
+
+use crate::sys::{Pid, StartTime};
+use crate::trace::attach;
+use crate::trace::status::Status;
+
+use super::Engine;
+
+/// How long after its fatal signal was delivered a process may take to end before it is looked at again.
+const DEPARTURE: Duration = Duration::from_secs(1);
+/// The most processes that are remembered as departing.
+const MAX_DEPARTING: usize = 1024;
+
+/// A process that was let go with a fatal signal.
+#[derive(Debug)]
+pub(super) struct Departing {
+    process: Pid,
+    start: StartTime,
+    since: Instant,
+}
+
+impl Engine {
+    /// Looks for threads that are not traced: those whose clone was under way when their parent was seized,
+    /// and those of a process that survived its fatal signal.
+    pub fn audit(&mut self) {
+        let survivors: Vec<Pid> = self
+            .departing
+            .iter()
+            .filter(|gone| gone.since.elapsed() >= DEPARTURE && is_alive(gone.process, gone.start))
+            .map(|gone| gone.process)
+            .collect();
+        self.departing
+            .retain(|gone| gone.since.elapsed() < DEPARTURE || is_dumping(gone.process, gone.start));
+        for pid in survivors {
+            if let Err(error) = self.attach(pid) {
+                log::warn!("cannot attach to {pid} again, which survived its signal: {error}");
+            }
+        }
+        let processes: Vec<(Pid, StartTime)> = self
+            .processes
+            .iter()
+            .map(|(pid, known)| (*pid, known.start))
+            .collect();
+        for (pid, start) in processes {
+            let known = self
+                .machine
+                .threads()
+                .filter(|(_, thread)| thread.process == Some(pid))
+                .count();
+            if Status::read(pid.leader()).is_ok_and(|status| status.threads != known && !status.is_dead())
+                && let Err(error) = self.take(pid, start)
+            {
+                log::debug!("audit of {pid}: {error}");
+            }
+        }
+    }
+
+    /// Whether a process that was let go may still have to be looked at.
+    pub fn has_departing(&self) -> bool {
+        !self.departing.is_empty()
+    }
+
+    /// Remembers a process that was let go with a fatal signal.
+    pub(super) fn departs(&mut self, process: Pid, start: StartTime) {
+        if self.departing.len() < MAX_DEPARTING {
+            self.departing.push(Departing {
+                process,
+                start,
+                since: Instant::now(),
+            });
+        }
+    }
+}
+
+fn is_alive(pid: Pid, start: StartTime) -> bool {
+    attach::start_time(pid.leader()) == Some(start)
+        && !attach::is_exiting(pid.leader())
+        && Status::read(pid.leader()).is_ok_and(|status| !status.is_dead() && !status.dumping)
+}
+
+fn is_dumping(pid: Pid, start: StartTime) -> bool {
+    attach::start_time(pid.leader()) == Some(start)
+        && Status::read(pid.leader()).is_ok_and(|status| status.dumping)
+}

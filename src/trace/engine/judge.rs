@@ -1,0 +1,107 @@
+//! What becomes of a signal that a thread is about to take.
+//!
+//! One that will not end the process takes the shortest way: a look, an answer, no reading of /proc beyond one in
+//! [`crate::trace::disposition::FRESH`]. Two repairs belong to that way:
+//!
+//! * A signal that the program ignores stops a traced thread, and interrupts system calls such as
+//!   `epoll_wait(2)` that untraced would not have noticed; such a call is made to restart.
+//! * A hardware fault that the program handles is remembered, since some handlers reset themselves and raise the
+//!   signal again: the report is then about the fault that started it.
+
+use std::time::Instant;
+
+use crate::sys::ptrace::Stopped;
+use crate::sys::signal::SigInfo;
+use crate::sys::{Pid, SigNo, Tid};
+use crate::trace::disposition::{Dispositions, Fate};
+use crate::trace::status::Status;
+
+use super::{Engine, Fault, HandledFault, Turn};
+
+impl Engine {
+    pub(super) fn judge(&mut self, thread: Stopped, signal: SigNo) -> Option<Turn> {
+        let tid = thread.tid();
+        let seen = Instant::now();
+        let siginfo = signal.is_hardware().then(|| thread.siginfo().ok()).flatten();
+        let forced = siginfo.is_some_and(|info| !info.is_sent());
+        let Some((process, fate)) = self.fate(tid, signal, forced, seen) else {
+            // Its /proc entry is gone: it is dying, and its stop ends by itself.
+            self.machine.resumed(tid);
+            self.note(tid, thread.cont(Some(signal)));
+            return None;
+        };
+        match fate {
+            Fate::Fatal => {
+                let handled = self
+                    .processes
+                    .get_mut(&process)
+                    .and_then(|known| known.handled.take());
+                let siginfo = siginfo.or_else(|| thread.siginfo().ok());
+                return Some(Turn::Fault(Box::new(Fault {
+                    thread,
+                    process,
+                    signal,
+                    siginfo,
+                    handled,
+                    seen,
+                })));
+            }
+            Fate::Handled => {
+                if let Some(siginfo) = siginfo.filter(|_| forced) {
+                    self.remember(process, &thread, signal, siginfo, seen);
+                }
+            }
+            Fate::Ignored => {
+                let stopped = self
+                    .machine
+                    .thread(tid)
+                    .is_some_and(|known| known.after_group_stop());
+                if !stopped {
+                    repair(&thread);
+                }
+            }
+        }
+        self.machine.resumed(tid);
+        self.note(tid, thread.cont(Some(signal)));
+        None
+    }
+
+    /// What the signal would do to the process of `tid`. None: the process is gone.
+    fn fate(&mut self, tid: Tid, signal: SigNo, forced: bool, now: Instant) -> Option<(Pid, Fate)> {
+        let known = self.machine.thread(tid).and_then(|thread| thread.process);
+        let cached = known
+            .and_then(|pid| Some((pid, self.processes.get(&pid)?.dispositions?)))
+            .filter(|(_, dispositions)| dispositions.serve(signal, now));
+        if let Some((process, dispositions)) = cached {
+            return Some((process, dispositions.fate(signal, forced)));
+        }
+        let status = Status::read(tid).ok()?;
+        let process = status.process();
+        let dispositions = Dispositions::new(&status, now);
+        self.machine.belongs(tid, process);
+        self.register(process)?.dispositions = Some(dispositions);
+        Some((process, dispositions.fate(signal, forced)))
+    }
+
+    fn remember(&mut self, process: Pid, thread: &Stopped, signal: SigNo, siginfo: SigInfo, seen: Instant) {
+        if let (Some(known), Ok(registers)) = (self.processes.get_mut(&process), thread.registers()) {
+            known.handled = Some(HandledFault {
+                tid: thread.tid(),
+                signal,
+                siginfo,
+                registers,
+                seen,
+            });
+        }
+    }
+}
+
+/// Makes a system call that the stop of an ignored signal interrupted restart.
+pub(super) fn repair(thread: &Stopped) {
+    if let Ok(mut registers) = thread.registers()
+        && registers.restart_interrupted_call()
+    {
+        // Failure means that the thread died.
+        let _ = thread.set_registers(&registers);
+    }
+}
