@@ -26,7 +26,7 @@
 //! -------------------------------------------------------------------------------------------------------
 //! trace/       keeps every thread of one service attached; yields faults, obeys verdicts   (live threads)
 //! store/       reports on disk: write, index, find, delete
-//! diagnose/    pure: a Capture in, a Diagnosis out: cause, access, instruction
+//! diagnose/    pure: a Capture in, a Diagnosis out: frames, cause, access, instruction
 //! policy/      pure: (fault, rules) -> action, with the reason in words
 //! report/      the one model of a report, and its renderings
 //! ipc/         messages between the three processes
@@ -43,7 +43,7 @@
 //!    policy::decide    action and reason: they say who has to be stopped
 //!    capture::freeze   registers, stacks, maps, identity; module files opened while the process exists
 //!    act               the thread moves on, or its signal is delivered; the pause ends
-//!    hand over         capture (memfd), files (descriptors), verdict ==> front ==> recorder: diagnose, report
+//!    hand over         capture (memfd), files (descriptors), verdict ==> front ==> recorder: unwind, diagnose, report
 //! ```
 //!
 //! # Invariants

@@ -1,11 +1,11 @@
-//! What is read of a mapped ELF file: its build id, its symbols, where its segments lie.
+//! What is read of a mapped ELF file: its build id, its symbols, its unwind tables, where its segments lie.
 //!
 //! The file is whatever the process mapped, so each read is bounded, and so is their sum: section tables that claim
 //! terabytes of a sparse file cost an error and no memory.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use object::elf::{FileHeader64, NT_GNU_BUILD_ID, PT_LOAD, STT_FUNC};
+use object::elf::{FileHeader64, NT_GNU_BUILD_ID, PT_GNU_EH_FRAME, PT_LOAD, STT_FUNC};
 use object::read::elf::{FileHeader, NoteIterator, ProgramHeader, SectionHeader, Sym};
 use object::read::{ReadCache, ReadRef, StringTable};
 use object::{Endianness, elf};
@@ -22,6 +22,8 @@ const MAX_BUILD_ID: usize = 64;
 const MAX_NOTES: usize = 1_000;
 /// Symbols of one table that are looked at.
 const MAX_SYMBOLS: usize = 2_000_000;
+/// Segments that are looked at; linkers write about a dozen.
+const MAX_SEGMENTS: usize = 256;
 
 /// Why an ELF file tells nothing.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,26 @@ pub enum ElfError {
 /// A 64-bit ELF file.
 pub struct Image<'a> {
     cache: ReadCache<ModuleReader<'a>>,
+}
+
+/// A part of the file that is mapped as one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// Where it lies in the file, bytes.
+    pub offset: u64,
+    /// Its address in the file's own numbering (`p_vaddr`).
+    pub address: u64,
+    /// How much of it is in the file, bytes.
+    pub size: u64,
+}
+
+/// A section's content and its address in the file's own numbering.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Section {
+    /// `sh_addr`.
+    pub address: u64,
+    /// The content.
+    pub bytes: Vec<u8>,
 }
 
 impl<'a> Image<'a> {
@@ -78,13 +100,38 @@ impl<'a> Image<'a> {
 
     /// The address in the file's own numbering (`p_vaddr`) of a byte at a file offset.
     pub fn address_of_offset(&self, offset: u64) -> Result<Option<u64>, ElfError> {
+        let segments = self.segments()?;
+        Ok(segments.iter().find_map(|segment| segment.address_of(offset)))
+    }
+
+    /// The loaded segments, in the file's order.
+    pub fn segments(&self) -> Result<Vec<Segment>, ElfError> {
+        self.segments_of(PT_LOAD)
+    }
+
+    /// The header of the unwind tables (`PT_GNU_EH_FRAME`).
+    pub fn unwind_header(&self) -> Result<Option<Segment>, ElfError> {
+        Ok(self.segments_of(PT_GNU_EH_FRAME)?.first().copied())
+    }
+
+    /// The first section of that name that has content.
+    pub fn section(&self, name: &str) -> Result<Option<Section>, ElfError> {
         let (header, endian) = self.header()?;
-        let segments = header.program_headers(endian, self.data())?;
-        Ok(segments.iter().find_map(|segment| {
-            let within = offset.checked_sub(segment.p_offset(endian))?;
-            let holds = segment.p_type(endian) == PT_LOAD && within < segment.p_filesz(endian);
-            holds.then(|| segment.p_vaddr(endian).wrapping_add(within))
+        let sections = header.sections(endian, self.data())?;
+        let Some((_, section)) = sections.section_by_name(endian, name.as_bytes()) else {
+            return Ok(None);
+        };
+        let bytes = section.data(endian, self.data())?;
+        Ok((!bytes.is_empty()).then(|| Section {
+            address: section.sh_addr(endian),
+            bytes: bytes.to_vec(),
         }))
+    }
+
+    /// The bytes at a file offset.
+    pub fn read(&self, offset: u64, size: u64) -> Result<&[u8], ElfError> {
+        let bytes = self.data().read_bytes_at(offset, size);
+        bytes.map_err(|()| ElfError::Io(io::ErrorKind::UnexpectedEof.into()))
     }
 
     /// Calls `visit` with name, address and size of every function in the symbol tables, dynamic and static.
@@ -113,6 +160,18 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
+    fn segments_of(&self, kind: elf::ProgramType) -> Result<Vec<Segment>, ElfError> {
+        let (header, endian) = self.header()?;
+        let segments = header.program_headers(endian, self.data())?.iter();
+        let segments = segments.filter(|segment| segment.p_type(endian) == kind);
+        let place = |segment: &elf::ProgramHeader64<Endianness>| Segment {
+            offset: segment.p_offset(endian),
+            address: segment.p_vaddr(endian),
+            size: segment.p_filesz(endian),
+        };
+        Ok(segments.take(MAX_SEGMENTS).map(place).collect())
+    }
+
     fn header(&self) -> Result<(&FileHeader64<Endianness>, Endianness), ElfError> {
         let header = FileHeader64::<Endianness>::parse(self.data())?;
         Ok((header, header.endian()?))
@@ -120,6 +179,37 @@ impl<'a> Image<'a> {
 
     fn data(&self) -> Bounded<'_, 'a> {
         Bounded(&self.cache)
+    }
+}
+
+/// A [`ModuleSource`] of one module whose file is in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct InMemory<'a>(pub &'a [u8]);
+
+impl ModuleSource for InMemory<'_> {
+    fn size(&self, _module: usize) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read_at(&self, _module: usize, offset: u64, mut buffer: &mut [u8]) -> io::Result<usize> {
+        let there = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.0.get(offset..));
+        io::Write::write(&mut buffer, there.unwrap_or_default())
+    }
+}
+
+impl Segment {
+    /// The address of a byte at a file offset, if it belongs to the segment.
+    pub fn address_of(&self, offset: u64) -> Option<u64> {
+        let within = offset.checked_sub(self.offset)?;
+        (within < self.size).then(|| self.address.wrapping_add(within))
+    }
+
+    /// The file offset of a byte at an address, if it belongs to the segment.
+    pub fn offset_of(&self, address: u64) -> Option<u64> {
+        let within = address.checked_sub(self.address)?;
+        (within < self.size).then(|| self.offset.wrapping_add(within))
     }
 }
 

@@ -19,6 +19,7 @@
 //! | `address_space` | `/proc/PID/maps` |
 //! | `elf` | build ids and symbols of mapped files |
 //! | `landmarks` | functions whose presence on a stack explains an abort |
+//! | [`unwind`] | the call stacks of the threads |
 //!
 //! Everything that is read was under the control of the process that crashed. No input makes a diagnosis
 //! fail: what cannot be read is left out.
@@ -38,6 +39,7 @@ mod sentence;
 mod stack;
 mod subject;
 mod trap;
+pub mod unwind;
 
 use std::io;
 
@@ -52,7 +54,7 @@ use subject::Subject;
 
 pub use address_space::{AddressSpace, Mapping};
 pub use cause::Cause;
-pub use elf::{ElfError, Image};
+pub use elf::{ElfError, Image, InMemory};
 pub use exit::{Ended, diagnose_end};
 
 /// What happened, in words and values.

@@ -5,6 +5,7 @@
 
 use super::AddressSpace;
 use super::instruction::{self, Instruction};
+use super::unwind::MemorySource;
 use crate::capture::{Capture, FaultFacts, MemoryRange, Precursor, Purpose};
 use crate::sys::regs::{GeneralRegisters, MACHINE};
 use crate::sys::signal::{SI_KERNEL, SigInfo};
@@ -145,6 +146,12 @@ impl<'a> Memory<'a> {
                 .rev()
                 .fold(0, |word, byte| word << 8 | u64::from(*byte)),
         )
+    }
+}
+
+impl MemorySource for Memory<'_> {
+    fn word(&self, address: u64, size: usize) -> Option<u64> {
+        Memory::word(self, address, size)
     }
 }
 

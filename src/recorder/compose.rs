@@ -6,8 +6,9 @@ use super::bound::bounded;
 use super::host::Host;
 use super::image::Layout;
 use super::job::{Action, Job};
-use super::{fingerprint, modules, process, threads};
+use super::{fingerprint, frames, modules, process, threads};
 use crate::capture::{Capture, Kind, MemoryRange, Purpose};
+use crate::diagnose::unwind::CallStacks;
 use crate::diagnose::{self, AddressSpace, Diagnosis, ModuleSource};
 use crate::report::Report;
 use crate::report::model::{
@@ -32,6 +33,8 @@ pub struct Sources<'a> {
     pub job: &'a Job,
     /// The explanation; none for a capture on demand.
     pub diagnosis: Option<&'a Diagnosis>,
+    /// The call stacks of the capture's threads, in their order.
+    pub stacks: &'a CallStacks,
     /// The mapped files.
     pub modules: &'a dyn ModuleSource,
     /// The machine.
@@ -57,6 +60,7 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     report.signal = signal(capture, job);
     report.threads = threads::describe(capture, host, layout.as_ref(), &mut miss);
     report.modules = modules::describe(capture, &space, sources.modules, &mut miss);
+    frames::add(&mut report, capture, sources.stacks, &mut miss);
     report.process.build_id = program_build_id(&report);
     report.maps = process::maps(&space, &mut miss);
     report.files = files(capture, &mut miss);

@@ -10,7 +10,7 @@
 //! | `job` | what the front asks, and what it hears back |
 //! | `confine` | what the process gives up before it reads anything |
 //! | `compose` | capture and diagnosis become a report |
-//! | `process`, `threads`, `modules`, `host`, `fingerprint` | parts of it |
+//! | `process`, `threads`, `frames`, `modules`, `host`, `fingerprint` | parts of it |
 //! | `bound` | how much of what the process chose is repeated |
 //! | `image` | `memory.zst` |
 
@@ -18,6 +18,7 @@ mod bound;
 mod compose;
 mod confine;
 mod fingerprint;
+mod frames;
 mod host;
 mod image;
 mod job;
@@ -31,6 +32,7 @@ use std::io::{self, BufWriter, Read, Seek, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::capture::{Capture, Missing};
+use crate::diagnose::unwind::{CallStacks, TableCache, call_stacks};
 use crate::diagnose::{self, Diagnosis, NoModules};
 use crate::report::model::Attachment;
 use crate::report::{Report, text};
@@ -60,10 +62,12 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
     let descriptors = Descriptors::new(&capture, &modules);
     let host = Host::read(&mut outcome.incomplete);
     let diagnosis = explain(job, &capture, &descriptors, &mut outcome.incomplete);
+    let stacks = unwind(&capture, &descriptors, &mut outcome.incomplete);
     let memory = outputs.memory.map(|file| write_memory(&capture, file));
     let sources = Sources {
         job,
         diagnosis: diagnosis.as_ref(),
+        stacks: &stacks,
         modules: &descriptors,
         host: &host,
         with_memory: matches!(memory, Some(Ok(_))),
@@ -146,6 +150,17 @@ fn explain(
         guarded(|| diagnose::diagnose(capture, &NoModules))
     });
     found.ok().flatten()
+}
+
+/// The call stacks of all threads; none where their modules are so strange that unwinding fails unforeseen.
+fn unwind(capture: &Capture, modules: &Descriptors<'_>, missing: &mut Vec<Missing>) -> CallStacks {
+    guarded(|| call_stacks(capture, modules, &mut TableCache::default())).unwrap_or_else(|reason| {
+        missing.push(Missing {
+            step: "call stacks".to_owned(),
+            reason,
+        });
+        CallStacks::default()
+    })
 }
 
 /// Runs a step over hostile input; a panic in one of the parsers ends the step and not the recorder.

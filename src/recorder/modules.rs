@@ -8,11 +8,13 @@ use std::os::unix::fs::FileExt;
 
 use super::bound::bounded;
 use crate::capture::{Capture, ModuleFile, Purpose};
-use crate::diagnose::{AddressSpace, ElfError, Image, ModuleSource};
+use crate::diagnose::{AddressSpace, ElfError, Image, InMemory, ModuleSource};
 use crate::report::model::Module;
 
 /// Modules that a report lists.
 const MAX_MODULES: usize = 10_000;
+/// What the vdso is called.
+pub(super) const VDSO: &str = "[vdso]";
 
 /// The files of a capture's modules.
 #[derive(Debug)]
@@ -94,7 +96,7 @@ fn vdso(capture: &Capture) -> Option<Module> {
         .find(|range| range.purpose == Purpose::Vdso)?;
     let bytes = capture.get(range.data);
     Some(Module {
-        path: "[vdso]".to_owned(),
+        path: VDSO.to_owned(),
         build_id: build_id(&InMemory(bytes), 0).ok().flatten(),
         low: range.start.into(),
         high: range.start.saturating_add(bytes.len() as u64).into(),
@@ -109,27 +111,6 @@ fn runs_code(space: &AddressSpace, module: &ModuleFile) -> bool {
     space.iter().any(|mapping| {
         mapping.execute && mapping.inode == module.inode && (module.low..module.high).contains(&mapping.low)
     })
-}
-
-/// A single module whose bytes are in the capture.
-struct InMemory<'a>(&'a [u8]);
-
-impl ModuleSource for InMemory<'_> {
-    fn size(&self, _module: usize) -> io::Result<u64> {
-        Ok(self.0.len() as u64)
-    }
-
-    fn read_at(&self, _module: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let from = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| self.0.get(offset..));
-        let from = from.unwrap_or_default();
-        let count = from.len().min(buffer.len());
-        for (to, byte) in buffer.iter_mut().zip(from) {
-            *to = *byte;
-        }
-        Ok(count)
-    }
 }
 
 #[cfg(test)]

@@ -83,10 +83,27 @@ fn shows_every_thread(report: &Report) {
 
     let mut found: Vec<u64> = threads
         .iter()
+        .inspect(|thread| check_frames(report, thread))
         .map(|thread| check_thread(report, thread))
         .collect();
     found.sort_unstable();
     assert_eq!(found, (0..=u64::try_from(WORKERS).unwrap()).collect::<Vec<_>>());
+}
+
+/// Every stack reaches the thread's start, and runs through the program.
+fn check_frames(report: &Report, thread: &Value) {
+    let name = thread["name"].as_str().unwrap();
+    let frames = thread["frames"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{name} has no frames"));
+    assert_eq!(thread.get("truncated"), None, "{name}: {frames:#?}");
+    assert!(frames.len() >= 3, "{name}: {frames:#?}");
+    let program = fixture("workers").canonicalize().unwrap();
+    assert_eq!(frames[0]["module"].as_str(), program.to_str(), "{name}");
+    assert_eq!(frames[0]["found_by"], "context", "{name}");
+    if thread["faulting"] == true {
+        assert_eq!(&frames[0]["pc"], report.at("fault.pc"));
+    }
 }
 
 /// Holds one thread's register and stack, and returns the index that both kept.

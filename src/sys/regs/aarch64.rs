@@ -64,6 +64,22 @@ impl GeneralRegisters {
         self.0[X29]
     }
 
+    /// How many registers have a DWARF number; they count from 0 without gaps.
+    pub const DWARF_COUNT: usize = PC + 1;
+
+    /// The register that DWARF gives that number (DWARF for the Arm 64-bit Architecture, "DWARF register names"):
+    /// x0 to x30, sp, pc.
+    pub fn dwarf(&self, number: usize) -> Option<u64> {
+        self.0.get(number).copied().filter(|_| number < Self::DWARF_COUNT)
+    }
+
+    /// Sets the register that DWARF gives that number; nothing happens where there is none.
+    pub fn set_dwarf(&mut self, number: usize, value: u64) {
+        if number < Self::DWARF_COUNT {
+            self.0[number] = value;
+        }
+    }
+
     /// Names and values in reading order.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         NAMES.iter().copied().zip(self.0.iter().copied())

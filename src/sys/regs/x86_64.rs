@@ -19,6 +19,10 @@ const READING_ORDER: [usize; 27] = [
     10, 5, 11, 12, 13, 14, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0, 16, 18, 15, 17, 20, 23, 24, 25, 26, 21, 22,
 ];
 
+/// Places of the registers that DWARF numbers, by those numbers (System V ABI for AMD64, "DWARF Register Number
+/// Mapping"): rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8 to r15, and the return address.
+const DWARF: [usize; 17] = [10, 12, 11, 5, 13, 14, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0, 16];
+
 const RBP: usize = 4;
 const RAX: usize = 10;
 const ORIG_RAX: usize = 15;
@@ -87,6 +91,21 @@ impl GeneralRegisters {
             .iter()
             .position(|known| *known == name)
             .map(|index| self.0[index])
+    }
+
+    /// How many registers have a DWARF number; they count from 0 without gaps.
+    pub const DWARF_COUNT: usize = DWARF.len();
+
+    /// The register that DWARF gives that number; the program counter has the return address's.
+    pub fn dwarf(&self, number: usize) -> Option<u64> {
+        DWARF.get(number).map(|&index| self.0[index])
+    }
+
+    /// Sets the register that DWARF gives that number; nothing happens where there is none.
+    pub fn set_dwarf(&mut self, number: usize, value: u64) {
+        if let Some(&index) = DWARF.get(number) {
+            self.0[index] = value;
+        }
     }
 
     /// Registers that may hold a data pointer, for a look at the memory around them.
@@ -208,6 +227,21 @@ mod tests {
         let mut order = READING_ORDER;
         order.sort_unstable();
         assert!(order.iter().enumerate().all(|(at, index)| at == *index));
+    }
+
+    #[test]
+    fn dwarf_numbers_name_the_registers_of_the_abi() {
+        let abi = [
+            "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13",
+            "r14", "r15", "rip",
+        ];
+        let mut registers = GeneralRegisters::from_named(&[]);
+        for (number, name) in abi.iter().enumerate() {
+            registers.set_dwarf(number, number as u64 + 1);
+            assert_eq!(registers.get(name), registers.dwarf(number), "{name}");
+            assert_eq!(registers.get(name), Some(number as u64 + 1), "{name}");
+        }
+        assert_eq!(registers.dwarf(GeneralRegisters::DWARF_COUNT), None);
     }
 
     #[test]
