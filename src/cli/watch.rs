@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use crate::config::{self, Config, Format, Ladder, LoadError, Loaded, Service, Unusable};
 use crate::store::Store;
-use crate::supervisor::{FrontError, Options};
+use crate::supervisor::{FrontError, Options, Refusal};
 
 use super::exit;
 use super::state_dir::StateDir;
@@ -94,7 +94,7 @@ pub(super) fn status_of(error: &anyhow::Error) -> Option<u8> {
         let refused = cause.downcast_ref::<FrontError>();
         match refused {
             _ if bad_config => Some(exit::BAD_CONFIG),
-            Some(FrontError::Refused { permission: true, .. }) => Some(exit::NOT_PERMITTED),
+            Some(FrontError::Refused(Refusal { permission: true, .. })) => Some(exit::NOT_PERMITTED),
             _ => None,
         }
     })

@@ -5,7 +5,8 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | [`front`] | the loop, and what each event means |
+//! | [`front`] | the loop of `run` and `attach`, and what each event means |
+//! | `watch` | one service: its tracer kept alive, and what the tracer has to say |
 //! | `program` | starting a program so that its first instruction is traced already |
 //! | `tracer` | the tracer process, seen from here; another one when it dies |
 //! | `recording` | from an incident to a report in the store |
@@ -22,6 +23,16 @@ mod recording;
 mod signals;
 mod small;
 mod tracer;
+pub(crate) mod watch;
 
 pub use front::{Front, FrontError, Options, Outcome};
 pub use program::launcher;
+pub use watch::Refusal;
+
+use crate::sys::{Pid, SigNo, pidfd};
+
+/// Sends a signal to a process of ours.
+fn send(process: Pid, signal: SigNo) {
+    // A process that is gone needs no signal.
+    let _ = pidfd::open(process).and_then(|pidfd| pidfd::send_signal(&pidfd, signal));
+}

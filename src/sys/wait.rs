@@ -121,6 +121,17 @@ pub fn child_change(pid: Pid) -> Option<ChildChange> {
     }
 }
 
+/// Whether one of our own children was stopped, continued or ended since its last change was taken. Takes nothing.
+pub fn child_has_changed(pid: Pid) -> bool {
+    let options =
+        libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: siginfo_t is plain data, all zero is a valid value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is a live siginfo_t.
+    let outcome = unsafe { libc::waitid(libc::P_PID, pid.0 as libc::id_t, &raw mut info, options) };
+    outcome == 0 && info.si_signo != 0
+}
+
 /// Consumes the end of a dead tracee. Its process's exec and its parent's knowledge of the exit wait for this.
 pub fn reap(tid: Tid) -> Option<ExitStatus> {
     match wait(libc::P_PID, tid.0, libc::WEXITED | libc::WNOHANG) {

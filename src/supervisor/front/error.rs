@@ -3,25 +3,15 @@
 use std::io;
 
 use crate::supervisor::tracer::StartError;
+use crate::supervisor::watch::{MAX_RESTARTS, Refusal};
 use crate::sys::Pid;
-
-use super::tracing::MAX_RESTARTS;
 
 /// Why a watch did not take place.
 #[derive(Debug, thiserror::Error)]
 pub enum FrontError {
     /// The process cannot be attached.
-    #[error("cannot attach to {process}: {reason}")]
-    Refused {
-        /// The process.
-        process: Pid,
-        /// Why, with the next step.
-        reason: String,
-        /// Whether it is a matter of permission.
-        permission: bool,
-        /// Whether there is no such process.
-        absent: bool,
-    },
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// There is no tracer.
     #[error(transparent)]
     Tracer(#[from] StartError),
@@ -44,12 +34,12 @@ pub(super) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> Front
 
 pub(super) fn no_pidfd(process: Pid, source: io::Error) -> FrontError {
     match source.raw_os_error() {
-        Some(libc::ESRCH | libc::EINVAL) => FrontError::Refused {
+        Some(libc::ESRCH | libc::EINVAL) => FrontError::Refused(Refusal {
             process,
             reason: format!("no such process {process}; look it up with 'pgrep' or 'ps'"),
             permission: false,
             absent: true,
-        },
+        }),
         _ => FrontError::System {
             operation: "open a descriptor of the process",
             source,

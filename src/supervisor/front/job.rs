@@ -1,9 +1,10 @@
 //! The program as a job: what signals to the front mean for it, how its stops are followed, how its end is learned.
 
+use crate::supervisor::send;
 use crate::supervisor::signals::Meaning;
 use crate::sys::signal::SigInfo;
 use crate::sys::wait::{self, ChildChange};
-use crate::sys::{Pid, SigNo, pidfd};
+use crate::sys::{SigNo, pidfd};
 
 use super::{Front, Outcome};
 
@@ -40,18 +41,16 @@ impl Front {
                 Some(ChildChange::Stopped(SigNo::TSTP | SigNo::TTIN | SigNo::TTOU)) => {
                     // The shell that started us must see the job stopped; when it continues us, the program goes on.
                     stop_ourselves();
-                    send(pid, SigNo::CONT);
+                    // A shell continues the whole job, and the program may be stopped again by now.
+                    if !wait::child_has_changed(pid) {
+                        send(pid, SigNo::CONT);
+                    }
                 }
                 Some(ChildChange::Stopped(_)) => {}
                 None => return,
             }
         }
     }
-}
-
-pub(super) fn send(process: Pid, signal: SigNo) {
-    // A process that is gone needs no signal.
-    let _ = pidfd::open(process).and_then(|pidfd| pidfd::send_signal(&pidfd, signal));
 }
 
 /// Stops this process until somebody continues it.

@@ -29,16 +29,18 @@ use stage::{Running, Waiting, conclude_small};
 
 /// Recorders that run at once.
 const MAX_RECORDERS: usize = 4;
-/// Incidents that wait for a recorder, or for their last descriptors. Past it the small record has to do.
+/// Incidents of one service that wait for a recorder, or for their last descriptors. Past it the small record has
+/// to do, so that one service that crashes in a row keeps no other from its reports.
 const MAX_WAITING: usize = 32;
+/// Incidents of all services that wait.
+const MAX_WAITING_IN_ALL: usize = 256;
 /// The most processes whose records are remembered.
 const MAX_TOLD: usize = 4096;
 
 /// Incidents on their way into the store.
 #[derive(Debug)]
-pub(super) struct Recording {
+pub(crate) struct Recording {
     store: Store,
-    service: Service,
     waiting: VecDeque<Waiting>,
     running: Vec<Running>,
     told: HashSet<Pid>,
@@ -54,10 +56,9 @@ struct News {
 }
 
 impl Recording {
-    pub(super) fn new(store: Store, service: Service) -> Self {
+    pub(crate) fn new(store: Store) -> Self {
         Self {
             store,
-            service,
             waiting: VecDeque::new(),
             running: Vec::new(),
             told: HashSet::new(),
@@ -65,7 +66,12 @@ impl Recording {
     }
 
     /// Takes a fault. Returns what went wrong, as a line for the operator.
-    pub(super) fn incident(&mut self, incident: Incident, descriptors: Vec<OwnedFd>) -> Option<String> {
+    pub(crate) fn incident(
+        &mut self,
+        service: &Service,
+        incident: Incident,
+        descriptors: Vec<OwnedFd>,
+    ) -> Option<String> {
         let news = News {
             process: incident.process,
             number: Some(incident.number),
@@ -76,12 +82,12 @@ impl Recording {
             time_us: incident.time_us,
             expected: incident.more,
         };
-        let id = match self.id(&news) {
+        let id = match id(service, &news) {
             Ok(id) => id,
             Err(line) => return Some(line),
         };
-        let report = small::of_incident(id.as_str(), &self.service.name, &incident);
-        let mut job = self.job(&id);
+        let report = small::of_incident(id.as_str(), &service.name, &incident);
+        let mut job = job(service, &id);
         let verdict = incident.verdict;
         job.action = Some(recorder::Action {
             requested: verdict
@@ -94,11 +100,16 @@ impl Recording {
             evidence: verdict.evidence,
             rule: verdict.rule,
         });
-        self.take(news, &id, report, job, descriptors)
+        self.take(service, news, &id, report, job, descriptors)
     }
 
     /// Takes the end of a process that no fault announced.
-    pub(super) fn ended(&mut self, end: ProcessEnd, descriptors: Vec<OwnedFd>) -> Option<String> {
+    pub(crate) fn ended(
+        &mut self,
+        service: &Service,
+        end: ProcessEnd,
+        descriptors: Vec<OwnedFd>,
+    ) -> Option<String> {
         let (what, status, signal, core_dumped) = match end.status {
             ExitStatus::Exited(status) => (format!("exited with status {status}"), Some(status), None, false),
             ExitStatus::Killed { signal, core } => {
@@ -112,12 +123,12 @@ impl Recording {
             time_us: end.time_us,
             expected: 0,
         };
-        let id = match self.id(&news) {
+        let id = match id(service, &news) {
             Ok(id) => id,
             Err(line) => return Some(line),
         };
-        let report = small::of_end(id.as_str(), &self.service.name, &end);
-        let mut job = self.job(&id);
+        let report = small::of_end(id.as_str(), &service.name, &end);
+        let mut job = job(service, &id);
         // Nothing of its memory is left.
         job.formats.retain(|format| *format != recorder::Format::Memory);
         let killed = signal == Some(SigNo::KILL);
@@ -128,31 +139,32 @@ impl Recording {
             core_dumped,
             out_of_memory,
         });
-        self.take(news, &id, report, job, descriptors)
+        self.take(service, news, &id, report, job, descriptors)
     }
 
     /// Takes more descriptors of an incident's modules.
-    pub(super) fn modules(&mut self, number: u64, descriptors: Vec<OwnedFd>) {
+    pub(crate) fn modules(&mut self, service: &Service, number: u64, descriptors: Vec<OwnedFd>) {
         if let Some(waiting) = self
             .waiting
             .iter_mut()
-            .find(|waiting| waiting.number == Some(number))
+            .find(|waiting| waiting.number == Some(number) && waiting.service == service.name)
         {
             waiting.modules.extend(descriptors);
             waiting.expected = waiting.expected.saturating_sub(1);
         }
     }
 
-    /// The tracer is gone: what it has not sent will not come.
-    pub(super) fn tracer_gone(&mut self) {
-        for waiting in &mut self.waiting {
+    /// The service's tracer is gone: what it has not sent will not come.
+    pub(crate) fn tracer_gone(&mut self, service: &Service) {
+        let of_service = |waiting: &&mut Waiting| waiting.service == service.name;
+        for waiting in self.waiting.iter_mut().filter(of_service) {
             waiting.number = None;
             waiting.expected = 0;
         }
     }
 
     /// Starts recorders and takes what they have finished. Returns lines for the operator.
-    pub(super) fn advance(&mut self) -> Vec<String> {
+    pub(crate) fn advance(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         for place in (0..self.running.len()).rev() {
             if let Some(finished) = self.finished(place) {
@@ -161,7 +173,7 @@ impl Recording {
             }
         }
         while self.running.len() < MAX_RECORDERS {
-            let Some(place) = self.waiting.iter().position(|waiting| waiting.expected == 0) else {
+            let Some(place) = self.next() else {
                 break;
             };
             if let Some(waiting) = self.waiting.remove(place) {
@@ -175,64 +187,64 @@ impl Recording {
     }
 
     /// The sockets of running recorders.
-    pub(super) fn sources(&self) -> impl Iterator<Item = PollFd<'_>> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = PollFd<'_>> {
         self.running
             .iter()
             .map(|running| PollFd::new(running.recorder.channel.as_fd(), PollFlags::POLLIN))
     }
 
     /// When the next recorder has had its time.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.running.iter().map(|running| running.deadline).min()
     }
 
     /// Whether nothing is under way.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
     /// Whether there is a record about that process.
-    pub(super) fn has_told_of(&self, process: Pid) -> bool {
+    pub(crate) fn has_told_of(&self, process: Pid) -> bool {
         self.told.contains(&process)
     }
 
     /// Waits for no recorder any longer.
-    pub(super) fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self) {
         self.waiting.clear();
         for running in &mut self.running {
             running.deadline = Instant::now();
         }
     }
 
-    fn id(&self, news: &News) -> Result<Id, String> {
-        let time = jiff::Timestamp::from_microsecond(news.time_us).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        Id::new(time, &self.service.name, news.process)
-            .map_err(|error| format!("{}; no report: cannot draw a random id: {error}", news.headline))
+    /// The incident to start on: of the service that has the fewest recorders, the oldest.
+    fn next(&self) -> Option<usize> {
+        let running = |service: &str| {
+            self.running
+                .iter()
+                .filter(|running| running.service == service)
+                .count()
+        };
+        let complete = self
+            .waiting
+            .iter()
+            .enumerate()
+            .filter(|(_, waiting)| waiting.expected == 0);
+        complete
+            .min_by_key(|(_, waiting)| running(&waiting.service))
+            .map(|(place, _)| place)
     }
 
-    fn job(&self, id: &Id) -> Job {
-        let text = self
-            .service
-            .report
-            .formats
-            .contains(&Format::Text)
-            .then_some(recorder::Format::Text);
-        Job {
-            id: id.to_string(),
-            service: recorder::Service {
-                name: Some(self.service.name.clone()),
-                ..recorder::Service::default()
-            },
-            formats: [recorder::Format::Json, recorder::Format::Memory]
-                .into_iter()
-                .chain(text)
-                .collect(),
-            ..Job::default()
-        }
+    fn has_room_for(&self, service: &Service) -> bool {
+        let of_service = self
+            .waiting
+            .iter()
+            .filter(|waiting| waiting.service == service.name);
+        of_service.count() < MAX_WAITING && self.waiting.len() < MAX_WAITING_IN_ALL
     }
 
     fn take(
         &mut self,
+        service: &Service,
         news: News,
         id: &Id,
         small: Report,
@@ -254,7 +266,7 @@ impl Recording {
             Err(error) => return Some(format!("{headline}; no report: {error}")),
         };
         fail::point("front.incident.small");
-        if self.waiting.len() >= MAX_WAITING {
+        if !self.has_room_for(service) {
             return Some(conclude_small(
                 &headline,
                 pending,
@@ -280,6 +292,7 @@ impl Recording {
         };
         let modules = descriptors.collect();
         self.waiting.push_back(Waiting {
+            service: service.name.clone(),
             number,
             headline,
             pending,
@@ -296,6 +309,32 @@ impl Recording {
         let running = self.running.get_mut(place)?;
         let overdue = Instant::now() >= running.deadline;
         running.recorder.finished(overdue)
+    }
+}
+
+fn id(service: &Service, news: &News) -> Result<Id, String> {
+    let time = jiff::Timestamp::from_microsecond(news.time_us).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    Id::new(time, &service.name, news.process)
+        .map_err(|error| format!("{}; no report: cannot draw a random id: {error}", news.headline))
+}
+
+fn job(service: &Service, id: &Id) -> Job {
+    let text = service
+        .report
+        .formats
+        .contains(&Format::Text)
+        .then_some(recorder::Format::Text);
+    Job {
+        id: id.to_string(),
+        service: recorder::Service {
+            name: Some(service.name.clone()),
+            ..recorder::Service::default()
+        },
+        formats: [recorder::Format::Json, recorder::Format::Memory]
+            .into_iter()
+            .chain(text)
+            .collect(),
+        ..Job::default()
     }
 }
 

@@ -15,6 +15,8 @@ const RECORDER_TIME: Duration = Duration::from_secs(60);
 /// An incident whose recorder has not been started.
 #[derive(Debug)]
 pub(super) struct Waiting {
+    pub(super) service: String,
+    /// Its number among the incidents of the service's tracer, while more of it may come.
     pub(super) number: Option<u64>,
     pub(super) headline: String,
     pub(super) pending: PendingReport,
@@ -28,6 +30,7 @@ pub(super) struct Waiting {
 /// An incident whose recorder runs.
 #[derive(Debug)]
 pub(super) struct Running {
+    pub(super) service: String,
     pub(super) headline: String,
     pub(super) pending: PendingReport,
     pub(super) small: Report,
@@ -40,6 +43,7 @@ impl Waiting {
     /// Starts the recorder. An error is the line for the operator; the small record then has to do.
     pub(super) fn start(self) -> Result<Running, String> {
         let Self {
+            service,
             headline,
             pending,
             small,
@@ -58,6 +62,7 @@ impl Waiting {
                 fail::point("front.incident.recorder");
                 let deadline = Instant::now() + RECORDER_TIME;
                 Ok(Running {
+                    service,
                     headline,
                     pending,
                     small,

@@ -1,0 +1,103 @@
+//! What the watch says, and what follows for the program and for the processes that were attached.
+
+use std::time::Instant;
+
+use crate::capture::fault::wall_clock;
+use crate::ipc::ProcessEnd;
+use crate::supervisor::program::Program;
+use crate::supervisor::watch::{News, Refusal};
+use crate::sys::fail;
+use crate::sys::wait::ExitStatus;
+
+use super::Front;
+use super::error::{FrontError, system};
+
+impl Front {
+    pub(super) fn news(&mut self, news: News) -> Result<(), FrontError> {
+        let line = match news {
+            News::Attached {
+                processes, threads, ..
+            } => return self.attached(processes, threads),
+            News::Refused(refusal) => return self.refused(refusal),
+            News::Incident(incident, descriptors) => {
+                fail::point("front.incident.received");
+                self.recording
+                    .incident(self.watch.service(), *incident, descriptors)
+            }
+            News::Modules(number, descriptors) => {
+                self.recording.modules(self.watch.service(), number, descriptors);
+                None
+            }
+            News::Ended(end, descriptors) => self.recording.ended(self.watch.service(), *end, descriptors),
+            News::Warning(text) => {
+                self.say(&text);
+                None
+            }
+            News::Replaced => {
+                self.recording.tracer_gone(self.watch.service());
+                Some("the tracer died; the service runs on, and another tracer takes it up again".to_owned())
+            }
+            News::GivenUp => {
+                self.recording.tracer_gone(self.watch.service());
+                if self.program.as_ref().is_none_or(Program::is_waiting) {
+                    return Err(FrontError::TracersDie);
+                }
+                Some(FrontError::TracersDie.to_string())
+            }
+            News::LetGo => {
+                self.recording.tracer_gone(self.watch.service());
+                self.record_unseen_end()
+            }
+        };
+        line.iter().for_each(|line| self.complain(line));
+        Ok(())
+    }
+
+    fn attached(&mut self, processes: usize, threads: usize) -> Result<(), FrontError> {
+        match &mut self.program {
+            Some(program) if program.is_waiting() => program.open_gate().map_err(system("start the program")),
+            None if self.watch.roots().iter().all(|root| root.attached) => {
+                self.say(&format!("attached: {processes} processes, {threads} threads"));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A process that cannot be taken up ends the watch, unless it was watched before: it may have changed its
+    /// user meanwhile.
+    fn refused(&mut self, refusal: Refusal) -> Result<(), FrontError> {
+        let root = self.watch.roots().iter().find(|root| root.pid == refusal.process);
+        match root {
+            None => return Ok(()),
+            Some(root) if !root.attached => return Err(refusal.into()),
+            Some(_) => {}
+        }
+        if !refusal.absent {
+            self.complain(&format!("{refusal}; it runs on unsupervised"));
+        }
+        if self.program.is_none() {
+            self.watch.retain(|root| root.pid != refusal.process);
+            self.end_without_roots();
+        }
+        Ok(())
+    }
+
+    /// A program that died by a signal while no tracer could tell of it leaves a record all the same.
+    fn record_unseen_end(&mut self) -> Option<String> {
+        let (Some(program), Some(status @ ExitStatus::Killed { .. })) = (&self.program, self.program_end)
+        else {
+            return None;
+        };
+        if !self.watch.has_lost_tracers() || self.recording.has_told_of(program.pid) {
+            return None;
+        }
+        let end = ProcessEnd {
+            process: program.pid,
+            comm: self.watch.service().name.clone(),
+            time_us: wall_clock(Instant::now()),
+            status,
+        };
+        self.recording.ended(self.watch.service(), end, Vec::new())
+    }
+}

@@ -1,0 +1,267 @@
+//! One service under supervision: its tracer kept alive, and what the tracer has to say.
+//!
+//! A tracer that dies is replaced, and the processes are taken up again; between the two the service runs as if
+//! nobody watched. A tracer that dies again and again is given up for a while. Letting go ends the tracer, which
+//! releases every thread; what it still has to say is heard before.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags};
+
+use crate::config::Service;
+use crate::ipc::{ChannelError, FromTracer, Incident, ProcessEnd, Received};
+use crate::sys::wait;
+use crate::sys::{Pid, SigNo};
+
+use super::tracer::{StartError, Tracer};
+
+/// How long a tracer that was let go may take to say its last words.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// So many tracers may die within [`RESTART_WINDOW`] before the service is left unsupervised.
+pub(super) const MAX_RESTARTS: usize = 5;
+const RESTART_WINDOW: Duration = Duration::from_secs(60);
+
+/// One service and its tracer.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    service: Service,
+    tracer: Option<Tracer>,
+    roots: Vec<Root>,
+    deaths: VecDeque<Instant>,
+    buried: Vec<Pid>,
+    stage: Stage,
+}
+
+/// A process that we were asked to watch; the tracer finds its children by itself.
+#[derive(Debug)]
+pub(crate) struct Root {
+    pub(crate) pid: Pid,
+    /// Names the process for good; none where somebody else notices its end.
+    pub(crate) pidfd: Option<OwnedFd>,
+    /// Whether the tracer has held it.
+    pub(crate) attached: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Watching,
+    /// The tracer was asked to end, and is ended at that time.
+    LettingGo(Instant),
+}
+
+/// What a watch has to say.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Every thread of a process is held, and so many in all.
+    Attached { processes: usize, threads: usize },
+    /// That process cannot be taken up.
+    Refused(Refusal),
+    /// A fault, with its capture and modules.
+    Incident(Box<Incident>, Vec<OwnedFd>),
+    /// More modules of the incident of that number.
+    Modules(u64, Vec<OwnedFd>),
+    /// A process ended in a way that is to be recorded.
+    Ended(Box<ProcessEnd>, Vec<OwnedFd>),
+    /// Something that the operator should know.
+    Warning(String),
+    /// The tracer died; another one takes the service up again.
+    Replaced,
+    /// Tracers die again and again; the service runs on unsupervised.
+    GivenUp,
+    /// The tracer was let go, and has ended.
+    LetGo,
+}
+
+/// A process that cannot be taken up.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("cannot attach to {process}: {reason}")]
+pub struct Refusal {
+    /// The process.
+    pub process: Pid,
+    /// Why, with the next step.
+    pub reason: String,
+    /// Whether it is a matter of permission.
+    pub permission: bool,
+    /// Whether there is no such process.
+    pub absent: bool,
+}
+
+impl Watch {
+    /// A watch without processes; nothing is started yet.
+    pub(crate) fn new(service: Service) -> Self {
+        Self {
+            service,
+            tracer: None,
+            roots: Vec::new(),
+            deaths: VecDeque::new(),
+            buried: Vec::new(),
+            stage: Stage::Watching,
+        }
+    }
+
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    pub(crate) fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    /// Starts the tracer if there is none, and returns its id.
+    pub(crate) fn start(&mut self) -> Result<Pid, StartError> {
+        if let Some(tracer) = &self.tracer {
+            return Ok(tracer.pid);
+        }
+        let mut tracer = Tracer::start(&self.service)?;
+        for root in &self.roots {
+            tracer.seize(root.pid)?;
+        }
+        let pid = tracer.pid;
+        self.tracer = Some(tracer);
+        Ok(pid)
+    }
+
+    /// Takes up a process. The answer is [`News::Attached`] or [`News::Refused`].
+    pub(crate) fn take_up(&mut self, pid: Pid, pidfd: Option<OwnedFd>) -> Result<(), StartError> {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.seize(pid)?;
+        }
+        self.roots.push(Root {
+            pid,
+            pidfd,
+            attached: false,
+        });
+        Ok(())
+    }
+
+    /// Forgets the processes that `keep` does not want; the tracer knows by itself which have ended.
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Root) -> bool) {
+        self.roots.retain(keep);
+    }
+
+    /// Asks the tracer to let go of everything. Asked twice, it is not waited for any longer.
+    pub(crate) fn let_go(&mut self) {
+        let asked = matches!(self.stage, Stage::Watching);
+        self.stage = Stage::LettingGo(Instant::now() + LAST_WORDS);
+        if !asked
+            || self
+                .tracer
+                .as_mut()
+                .is_some_and(|tracer| tracer.let_go().is_err())
+        {
+            self.end_tracer();
+        }
+    }
+
+    /// Whether it was asked to let go, and has.
+    pub(crate) fn has_let_go(&self) -> bool {
+        matches!(self.stage, Stage::LettingGo(_)) && self.tracer.is_none()
+    }
+
+    /// Whether a tracer has died under it lately.
+    pub(crate) fn has_lost_tracers(&self) -> bool {
+        !self.deaths.is_empty()
+    }
+
+    /// The next piece of news; none for now. Fails where no other tracer can be started.
+    pub(crate) fn hear(&mut self) -> Result<Option<News>, StartError> {
+        self.buried.retain(|pid| wait::child_change(*pid).is_none());
+        let Some(tracer) = &mut self.tracer else {
+            return Ok(None);
+        };
+        let received = tracer
+            .channel
+            .flush()
+            .and_then(|()| tracer.channel.try_receive::<FromTracer>());
+        match received {
+            Ok(Received::Message(message, descriptors)) => Ok(Some(self.news(message, descriptors))),
+            Ok(Received::Nothing) if self.is_overdue() => {
+                self.end_tracer();
+                Ok(Some(News::LetGo))
+            }
+            Ok(Received::Nothing) => Ok(None),
+            Err(ChannelError::Closed) => self.tracer_died().map(Some),
+            Err(error) => Ok(Some(News::Warning(error.to_string()))),
+        }
+    }
+
+    /// What to wait for: the tracer's socket.
+    pub(crate) fn source(&self) -> Option<PollFd<'_>> {
+        self.tracer.as_ref().map(|tracer| {
+            let write = if tracer.channel.is_behind() {
+                PollFlags::POLLOUT
+            } else {
+                PollFlags::empty()
+            };
+            PollFd::new(tracer.channel.as_fd(), PollFlags::POLLIN | write)
+        })
+    }
+
+    /// When to look again although nothing has happened.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::LettingGo(deadline) if self.tracer.is_some() => Some(deadline),
+            _ => None,
+        }
+    }
+
+    fn is_overdue(&self) -> bool {
+        matches!(self.stage, Stage::LettingGo(deadline) if Instant::now() >= deadline)
+    }
+
+    fn news(&mut self, message: FromTracer, descriptors: Vec<OwnedFd>) -> News {
+        match message {
+            FromTracer::Attached {
+                process,
+                processes,
+                threads,
+            } => {
+                for root in self.roots.iter_mut().filter(|root| root.pid == process) {
+                    root.attached = true;
+                }
+                News::Attached { processes, threads }
+            }
+            FromTracer::Refused {
+                process,
+                reason,
+                permission,
+                absent,
+            } => News::Refused(Refusal {
+                process,
+                reason,
+                permission,
+                absent,
+            }),
+            FromTracer::Incident(incident) => News::Incident(incident, descriptors),
+            FromTracer::Modules { number } => News::Modules(number, descriptors),
+            FromTracer::Ended(end) => News::Ended(end, descriptors),
+            FromTracer::Warning(text) => News::Warning(text),
+        }
+    }
+
+    fn tracer_died(&mut self) -> Result<News, StartError> {
+        self.buried.extend(self.tracer.take().map(|tracer| tracer.pid));
+        if let Stage::LettingGo(_) = self.stage {
+            return Ok(News::LetGo);
+        }
+        let now = Instant::now();
+        self.deaths.push_back(now);
+        self.deaths
+            .retain(|death| now.duration_since(*death) < RESTART_WINDOW);
+        if self.deaths.len() > MAX_RESTARTS {
+            return Ok(News::GivenUp);
+        }
+        self.start()?;
+        Ok(News::Replaced)
+    }
+
+    /// Ends a tracer that does not end by itself; its death releases what it held.
+    fn end_tracer(&mut self) {
+        if let Some(tracer) = self.tracer.take() {
+            super::send(tracer.pid, SigNo::KILL);
+            self.buried.push(tracer.pid);
+        }
+    }
+}
