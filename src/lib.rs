@@ -25,6 +25,7 @@
 //! recorder/    the recorder process: capture -> report -> files
 //! -------------------------------------------------------------------------------------------------------
 //! trace/       keeps every thread of one service attached; yields faults, obeys verdicts   (live threads)
+//! isolate/     carries one action out on one stopped thread                               (live threads)
 //! store/       reports on disk: write, index, find, delete
 //! diagnose/    pure: a Capture in, a Diagnosis out: frames, cause, access, instruction
 //! policy/      pure: (fault, rules) -> action, with the reason in words
@@ -65,6 +66,7 @@ pub mod cli;
 pub mod config;
 pub mod diagnose;
 pub mod ipc;
+pub mod isolate;
 pub mod policy;
 pub mod recorder;
 pub mod report;

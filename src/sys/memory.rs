@@ -68,6 +68,26 @@ impl Memory {
         Some(u64::from_ne_bytes(self.read_span(address, 8).try_into().ok()?))
     }
 
+    /// Replaces bytes that the process itself may write (`process_vm_writev(2)`); an error if not all were replaced.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> io::Result<()> {
+        let local = libc::iovec {
+            iov_base: bytes.as_ptr().cast_mut().cast(),
+            iov_len: bytes.len(),
+        };
+        let remote = libc::iovec {
+            iov_base: address as *mut libc::c_void,
+            iov_len: bytes.len(),
+        };
+        // SAFETY: `local` is `bytes`, alive and only read; the remote address is the kernel's to check.
+        let written =
+            unsafe { libc::process_vm_writev(self.tid.0, &raw const local, 1, &raw const remote, 1, 0) };
+        match usize::try_from(written) {
+            Ok(count) if count == bytes.len() => Ok(()),
+            Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+            Err(_) => Err(io::Error::last_os_error()),
+        }
+    }
+
     /// Reads as many whole ranges as one call gets; returns how many.
     fn read_batch(&self, spans: &[Span], out: &mut Vec<u8>) -> usize {
         let before = out.len();

@@ -26,6 +26,9 @@ use super::{SigNo, Tid};
 /// The largest register set that is read: AVX-512 with AMX tiles needs about 11 KiB.
 const MAX_REGISTER_SET: usize = 16 << 10;
 
+/// `PTRACE_GET_RSEQ_CONFIGURATION` (linux/ptrace.h); the C library's headers lack it on some architectures.
+const GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
+
 /// What a seized task reports about its children, fixed in the moment of the seizure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options(usize);
@@ -121,6 +124,11 @@ impl Stopped {
             0,
             number(signal),
         )
+    }
+
+    /// Lets it run until it enters or leaves a system call, or stops for another reason.
+    pub fn to_system_call(self, signal: Option<SigNo>) -> Result<()> {
+        request("continue", libc::PTRACE_SYSCALL, self.tid, 0, number(signal))
     }
 
     /// Leaves it stopped with its group while it reports what follows (`PTRACE_LISTEN`): the answer to a
@@ -229,6 +237,25 @@ impl Stopped {
             size_of::<u64>(),
             source,
         )
+    }
+
+    /// Where its `struct rseq` lies, if it has registered one (rseq(2); since Linux 5.13).
+    pub fn rseq_address(&self) -> Result<Option<u64>> {
+        // struct ptrace_rseq_configuration: the pointer, then four words of 32 bits.
+        let mut configuration = [0_u64; 3];
+        let target = configuration.as_mut_ptr() as usize;
+        let outcome = request(
+            "read the restartable sequences of",
+            GET_RSEQ_CONFIGURATION,
+            self.tid,
+            size_of_val(&configuration),
+            target,
+        );
+        match outcome {
+            Ok(()) => Ok(Some(configuration[0]).filter(|address| *address != 0)),
+            Err(PtraceError::Refused { .. }) => Ok(None),
+            Err(died) => Err(died),
+        }
     }
 
     /// The message of an event stop: the new task's id, or the former one after exec.

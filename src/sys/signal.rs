@@ -1,10 +1,12 @@
 //! Signal numbers, their names and default actions (signal(7)), and `siginfo_t` as the kernel fills it.
 
 use std::fmt;
+use std::io;
 
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::Pid;
+use super::{Pid, Tid};
 
 /// A signal number as the kernel counts them: 1 to 64, realtime signals and the C library's own included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -203,6 +205,14 @@ impl fmt::Display for SigNo {
             number => write!(f, "SIG{number}"),
         }
     }
+}
+
+/// Sends a signal to one thread (tgkill(2)).
+pub fn send_to_thread(process: Pid, thread: Tid, signal: SigNo) -> io::Result<()> {
+    // SAFETY: plain integers.
+    let outcome = unsafe { libc::syscall(libc::SYS_tgkill, process.0, thread.0, signal.0) };
+    Errno::result(outcome)?;
+    Ok(())
 }
 
 /// The name of a `si_code` for that signal (sigaction(2), "The siginfo_t argument"), if it has one.

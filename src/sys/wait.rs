@@ -93,12 +93,26 @@ pub fn peek_any() -> Look {
     }
 }
 
-/// Consumes the exec stop of a thread.
+/// Waits until one tracee has something to report. None: it is no tracee of ours any more.
 ///
-/// After an exec by another thread than the leader, the survivor has the leader's id, and every request fails with
-/// ESRCH until its tracer has waited for the event (kernel/ptrace.c, `looks_like_a_spurious_pid`, since 5.13). This stop
-/// carries no signal that could be lost.
-pub fn consume_exec(thread: &Stopped) {
+/// Blocks for as long as the thread runs: the caller holds a [`super::deadline::Deadline`].
+pub fn await_one(tid: Tid) -> Option<Event> {
+    loop {
+        match wait(libc::P_PID, tid.0, libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT) {
+            Ok(Some(event)) => return Some(event),
+            Ok(None) | Err(Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Consumes a stop that carries no signal which could be lost.
+///
+/// * An exec by another thread than the leader: the survivor has the leader's id, and every request fails with ESRCH
+///   until its tracer has waited for the event (kernel/ptrace.c, `looks_like_a_spurious_pid`, since 5.13).
+/// * A stop at a system call: where it was not consumed and its tracer dies, the thread is sent SIGTRAP
+///   (include/linux/ptrace.h, `ptrace_report_syscall`).
+pub fn consume(thread: &Stopped) {
     // Failure means that the thread died; the next request tells.
     let _ = wait(libc::P_PID, thread.tid().0, libc::WSTOPPED | libc::WNOHANG);
 }

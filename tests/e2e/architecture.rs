@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The modules from the highest floor to the lowest. Those in one row are neighbours and may not name each other.
-const FLOORS: [&[&str]; 11] = [
+const FLOORS: [&[&str]; 12] = [
     &["cli"],
     &["supervisor"],
     &["tracer", "recorder"],
     &["trace"],
+    &["isolate"],
     &["store"],
     &["diagnose"],
     &["policy"],

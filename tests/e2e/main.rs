@@ -36,6 +36,7 @@ mod killed;
 mod policy;
 mod readme;
 mod real_programs;
+mod remote_calls;
 mod run;
 mod storms;
 mod verbs;

@@ -9,9 +9,11 @@
 //! | [`GeneralRegisters`] | `NT_PRSTATUS`, with the program counter, the stack pointer and the system call state by name |
 //! | [`vector_registers`] | names and values out of the floating point and vector sets |
 //! | [`EXTENDED_SET`] | the note type of the set beyond `NT_PRFPREG`, where there is one |
+//! | [`entry`] | the registers of a thread that is sent into a system call or a function |
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+pub mod entry;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 

@@ -19,15 +19,33 @@ const READING_ORDER: [usize; 27] = [
     10, 5, 11, 12, 13, 14, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0, 16, 18, 15, 17, 20, 23, 24, 25, 26, 21, 22,
 ];
 
+pub(super) const R15: usize = 0;
+pub(super) const R14: usize = 1;
+pub(super) const R13: usize = 2;
+pub(super) const R12: usize = 3;
+pub(super) const RBP: usize = 4;
+pub(super) const RBX: usize = 5;
+pub(super) const R11: usize = 6;
+pub(super) const R10: usize = 7;
+pub(super) const R9: usize = 8;
+pub(super) const R8: usize = 9;
+pub(super) const RAX: usize = 10;
+pub(super) const RCX: usize = 11;
+pub(super) const RDX: usize = 12;
+pub(super) const RSI: usize = 13;
+pub(super) const RDI: usize = 14;
+pub(super) const ORIG_RAX: usize = 15;
+pub(super) const RIP: usize = 16;
+pub(super) const CS: usize = 17;
+pub(super) const EFLAGS: usize = 18;
+pub(super) const RSP: usize = 19;
+pub(super) const SS: usize = 20;
+
 /// Places of the registers that DWARF numbers, by those numbers (System V ABI for AMD64, "DWARF Register Number
 /// Mapping"): rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8 to r15, and the return address.
-const DWARF: [usize; 17] = [10, 12, 11, 5, 13, 14, 4, 19, 9, 8, 7, 6, 3, 2, 1, 0, 16];
-
-const RBP: usize = 4;
-const RAX: usize = 10;
-const ORIG_RAX: usize = 15;
-const RIP: usize = 16;
-const RSP: usize = 19;
+const DWARF: [usize; 17] = [
+    RAX, RDX, RCX, RBX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15, RIP,
+];
 
 /// `-EINTR` as a system call leaves it in rax.
 const INTERRUPTED: u64 = -(libc::EINTR as i64) as u64;
@@ -36,7 +54,7 @@ const RESTART_UNLESS_HANDLED: u64 = -514_i64 as u64;
 
 /// The general registers of one stopped thread.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct GeneralRegisters([u64; 27]);
+pub struct GeneralRegisters(pub(super) [u64; 27]);
 
 impl GeneralRegisters {
     /// Size of the set, bytes.
@@ -124,7 +142,12 @@ impl GeneralRegisters {
         ((number as i64) >= 0).then(|| SystemCall {
             number,
             args: [
-                self.0[14], self.0[13], self.0[12], self.0[7], self.0[9], self.0[8],
+                self.0[RDI],
+                self.0[RSI],
+                self.0[RDX],
+                self.0[R10],
+                self.0[R8],
+                self.0[R9],
             ],
         })
     }

@@ -220,7 +220,7 @@ impl Engine {
         fail::point("tracer.stop.seen");
         let tid = thread.tid();
         if stop == Stop::Exec {
-            wait::consume_exec(&thread);
+            wait::consume(&thread);
         }
         let message = match stop {
             Stop::NewTask(_) | Stop::Exec => thread.event_message().ok().map(|message| Tid(message as i32)),

@@ -1,0 +1,272 @@
+//! One system call in a stopped thread, which then is in the same stop again.
+//!
+//! A thread that stands in front of a signal is sent to a system call instruction of its own C library, stopped where
+//! the call returns, given its registers and its signal mask again, and let run into the same signal once more. Its
+//! memory is changed below its stack pointer alone, where nothing lives.
+//!
+//! # If this process dies on the way
+//!
+//! The signal has been sent to the thread once more before it runs, and waits, blocked. The call returns through a
+//! frame like those that the kernel makes for signal handlers, and rt_sigreturn(2) gives the thread its registers and
+//! its mask, whereupon it takes that signal, in its original context. Where there is no room for a frame the thread has
+//! no stack, so that the return itself ends it by SIGSEGV. It never runs on into code of the program.
+//!
+//! Single stepping was left aside: its SIGTRAP is forced on the thread, and where a program blocks or ignores that
+//! signal the kernel resets its disposition for the whole process (kernel/signal.c, `force_sig_info_to_task`).
+
+use std::fs;
+use std::io;
+
+use crate::sys::fail;
+use crate::sys::memory::Memory;
+use crate::sys::process::bit;
+use crate::sys::ptrace::{PtraceError, Stopped};
+use crate::sys::regs::GeneralRegisters;
+use crate::sys::regs::entry::{ROOM_BELOW, signal_frame};
+use crate::sys::signal::{SigInfo, send_to_thread};
+use crate::sys::wait::{self, Event, Stop};
+use crate::sys::{Pid, SigNo, Tid};
+
+use super::sites::Sites;
+
+/// What is left between the stack and the frame, beyond what the ABI reserves: a leaf function may have been about to
+/// push, and a report shows what lay there.
+const CLEARANCE: u64 = 512;
+/// `rseq_cs` in `struct rseq`, and the bounds in `struct rseq_cs` (linux/rseq.h), bytes from their beginning.
+const RSEQ_SECTION: u64 = 8;
+const SECTION_START: u64 = 8;
+const SECTION_LENGTH: u64 = 16;
+
+/// A system call to make.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// Its number on this architecture.
+    pub number: i64,
+    /// Its arguments; those it does not take may be anything.
+    pub args: [u64; 6],
+}
+
+/// Why a thread was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Obstacle {
+    /// A shadow stack would refuse the return.
+    #[error("a shadow stack checks its returns")]
+    ShadowStack,
+    /// Leaving would break a promise that the kernel made to the thread.
+    #[error("it is inside a restartable sequence (rseq)")]
+    RestartableSequence,
+    /// A filter may end the process for the call.
+    #[error("a seccomp filter is installed, and what it allows is not known")]
+    Filtered,
+    /// It is not in front of a signal.
+    #[error("it does not stand in front of a signal")]
+    NoSignal,
+    /// The signal could not be sent once more.
+    #[error("its signal cannot be sent to it again: {0}")]
+    NotSent(io::Error),
+    /// It stopped for something else than the call.
+    #[error("it stopped in the call for {0:?}")]
+    Unexpected(Stop),
+    /// A request failed: above all, the thread has died.
+    #[error(transparent)]
+    Ptrace(#[from] PtraceError),
+}
+
+/// A thread that was not sent, or did not come back.
+#[derive(Debug)]
+pub struct Failure {
+    /// The thread in its stop, if it still is.
+    pub thread: Option<Stopped>,
+    /// Why.
+    pub reason: Obstacle,
+}
+
+/// What has to be known of a thread before it is sent anywhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Protections {
+    shadow_stack: bool,
+    seccomp_filter: bool,
+}
+
+/// What the thread was like, for its return.
+struct Before {
+    registers: GeneralRegisters,
+    mask: u64,
+    siginfo: SigInfo,
+}
+
+/// Has a thread in its signal-delivery-stop make one system call; returns it in that stop again, with what the call
+/// returned (`-errno` where it failed).
+///
+/// The call must not block: this waits for it, and the caller bounds that with a
+/// [`Deadline`](crate::sys::deadline::Deadline). A task that the call makes is traced from birth; its first stop is the
+/// caller's to find.
+pub fn run(thread: Stopped, process: Pid, sites: &Sites, call: Call) -> Result<(Stopped, i64), Failure> {
+    let before = match prepare(&thread, process, sites, call) {
+        Ok(before) => before,
+        Err(reason) => return Err(Failure::of(thread, reason)),
+    };
+    fail::point("isolate.call.prepared");
+    let lost = |reason| Failure { thread: None, reason };
+    let (thread, result) = travel(thread, call).map_err(lost)?;
+    fail::point("isolate.call.made");
+    let thread = come_back(thread, &before).map_err(lost)?;
+    Ok((thread, result))
+}
+
+impl Failure {
+    fn of(thread: Stopped, reason: Obstacle) -> Self {
+        let gone = matches!(reason, Obstacle::Ptrace(PtraceError::Died(_)));
+        Self {
+            thread: (!gone).then_some(thread),
+            reason,
+        }
+    }
+}
+
+/// Puts the thread in front of the call. The registers come before the mask: until the mask blocks its signal, the
+/// thread takes that, and afterwards everything is in place for the way back.
+fn prepare(thread: &Stopped, process: Pid, sites: &Sites, call: Call) -> Result<Before, Obstacle> {
+    let before = Before {
+        registers: thread.registers()?,
+        mask: thread.signal_mask()?,
+        siginfo: thread.siginfo().map_err(|_| Obstacle::NoSignal)?,
+    };
+    let memory = Memory::open(thread.tid());
+    check(thread, &memory, before.registers.pc())?;
+    let (site, sp) = landing(&before, &memory, sites);
+    thread.set_registers(
+        &before
+            .registers
+            .at_system_call(site, call.number as u64, call.args, sp),
+    )?;
+    let sent = send_to_thread(process, thread.tid(), before.siginfo.signal());
+    fail::point("isolate.call.sent");
+    let blocked = sent
+        .map_err(Obstacle::NotSent)
+        .and_then(|()| Ok(thread.set_signal_mask(!bit(SigNo::SYS))?));
+    if let Err(reason) = blocked {
+        thread.set_registers(&before.registers)?;
+        return Err(reason);
+    }
+    Ok(before)
+}
+
+/// Whether a thread may be sent elsewhere and back.
+fn check(thread: &Stopped, memory: &Memory, pc: u64) -> Result<(), Obstacle> {
+    let protections = Protections::read(thread.tid());
+    if protections.shadow_stack {
+        return Err(Obstacle::ShadowStack);
+    }
+    if protections.seccomp_filter {
+        return Err(Obstacle::Filtered);
+    }
+    if let Some(rseq) = thread.rseq_address()?
+        && is_in_section(memory, rseq, pc)
+    {
+        return Err(Obstacle::RestartableSequence);
+    }
+    Ok(())
+}
+
+/// The system call instruction to use, and the stack pointer that leads the thread back from it.
+fn landing(before: &Before, memory: &Memory, sites: &Sites) -> (u64, u64) {
+    let Some(way_back) = sites.way_back else {
+        return (sites.system_call, 0);
+    };
+    let frame = signal_frame(&before.registers, before.mask, way_back.restorer);
+    let below = ROOM_BELOW + CLEARANCE + frame.len() as u64;
+    let sp = before.registers.sp().saturating_sub(below) & !0xf;
+    let written = memory.write(sp, &frame).is_ok();
+    (way_back.call, if written { sp } else { 0 })
+}
+
+/// Lets the thread make the call, up to the stop at its return.
+fn travel(thread: Stopped, call: Call) -> Result<(Stopped, i64), Obstacle> {
+    let tid = thread.tid();
+    let mut entered = false;
+    thread.to_system_call(None)?;
+    loop {
+        let (thread, stop) = next_stop(tid)?;
+        match stop {
+            Stop::Signal(SigNo::TRAP) if !entered => {
+                wait::consume(&thread);
+                let number = thread.registers()?.system_call().map(|call| call.number);
+                if number != Some(call.number as u64) {
+                    return Err(Obstacle::Unexpected(stop));
+                }
+                entered = true;
+                fail::point("isolate.call.entered");
+                thread.to_system_call(None)?;
+            }
+            Stop::Signal(SigNo::TRAP) => {
+                wait::consume(&thread);
+                let result = thread.registers()?.result() as i64;
+                return Ok((thread, result));
+            }
+            Stop::NewTask(_) => {
+                wait::consume(&thread);
+                thread.to_system_call(None)?;
+            }
+            Stop::Signal(SigNo::STOP) => thread.to_system_call(Some(SigNo::STOP))?,
+            Stop::Group(_) | Stop::Trap => thread.to_system_call(None)?,
+            _ => return Err(Obstacle::Unexpected(stop)),
+        }
+    }
+}
+
+/// Gives the thread back what it had, and lets it run into its signal. The mask comes first: from then on it takes that
+/// signal, whatever becomes of us.
+fn come_back(thread: Stopped, before: &Before) -> Result<Stopped, Obstacle> {
+    let tid = thread.tid();
+    let signal = before.siginfo.signal();
+    thread.set_signal_mask(!bit(signal))?;
+    thread.set_registers(&before.registers)?;
+    fail::point("isolate.call.returning");
+    thread.cont(None)?;
+    loop {
+        let (thread, stop) = next_stop(tid)?;
+        match stop {
+            Stop::Signal(found) if found == signal => {
+                thread.set_siginfo(&before.siginfo)?;
+                thread.set_signal_mask(before.mask)?;
+                return Ok(thread);
+            }
+            Stop::Signal(SigNo::STOP) => thread.cont(Some(SigNo::STOP))?,
+            Stop::Group(_) | Stop::Trap => thread.cont(None)?,
+            _ => return Err(Obstacle::Unexpected(stop)),
+        }
+    }
+}
+
+fn next_stop(tid: Tid) -> Result<(Stopped, Stop), Obstacle> {
+    match wait::await_one(tid) {
+        Some(Event::Stopped(thread, stop)) => Ok((thread, stop)),
+        Some(Event::Ended(..)) | None => Err(PtraceError::Died(tid).into()),
+    }
+}
+
+/// Whether the thread is inside a restartable sequence: the kernel has promised to send it to the sequence's abort
+/// code if it is moved to another CPU meanwhile, and forgets that once it sees it elsewhere.
+fn is_in_section(memory: &Memory, rseq: u64, pc: u64) -> bool {
+    let word = |address: u64, offset: u64| memory.read_u64(address.checked_add(offset)?);
+    let Some(section) = word(rseq, RSEQ_SECTION).filter(|address| *address != 0) else {
+        return false;
+    };
+    match (word(section, SECTION_START), word(section, SECTION_LENGTH)) {
+        (Some(start), Some(length)) => pc.wrapping_sub(start) < length,
+        _ => false,
+    }
+}
+
+impl Protections {
+    /// Reads them from `/proc/TID/status`; what cannot be read is taken for absent.
+    fn read(tid: Tid) -> Self {
+        let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        Self {
+            shadow_stack: field("x86_Thread_features:").is_some_and(|features| features.contains("shstk")),
+            seccomp_filter: field("Seccomp:").is_some_and(|mode| mode.trim() != "0"),
+        }
+    }
+}

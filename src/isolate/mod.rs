@@ -1,0 +1,14 @@
+//! Sends one stopped thread somewhere else than where its signal would take it.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`sites`] | code of the process itself through which a thread is sent: its system call instruction, its way back |
+//! | [`inject`] | one system call in a stopped thread, which then is in the same stop again |
+//!
+//! Every step here is written for the death of this process in front of the next one. Until a thread has been let go
+//! on, its stop still holds its signal, which the kernel delivers if we end. Once it runs, its registers and its stack
+//! lead it back to where it was without us. So whatever happens, the thread takes its signal, or is where the action
+//! wanted it.
+
+pub mod inject;
+pub mod sites;

@@ -1,0 +1,122 @@
+//! x86-64: System V ABI for functions, syscall(2) for the kernel, `struct rt_sigframe` for the way back.
+
+use crate::sys::regs::GeneralRegisters;
+use crate::sys::regs::x86_64::{
+    CS, EFLAGS, ORIG_RAX, R8, R9, R10, R11, R12, R13, R14, R15, RAX, RBP, RBX, RCX, RDI, RDX, RIP, RSI, RSP,
+    SS,
+};
+
+/// `syscall`.
+pub const SYSTEM_CALL: &[u8] = &[0x0f, 0x05];
+/// `syscall; ret`.
+pub const SYSTEM_CALL_AND_RETURN: &[u8] = &[0x0f, 0x05, 0xc3];
+/// `mov $15, %rax; syscall`: rt_sigreturn(2), as glibc and musl have it for `sa_restorer`.
+pub const SIGNAL_RETURN: &[u8] = &[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+/// The red zone: a leaf function keeps data there without moving the stack pointer.
+pub const ROOM_BELOW: u64 = 128;
+
+/// Single stepping, and string instructions that count down (Intel SDM volume 1, 3.4.3).
+const TRAP_FLAG: u64 = 1 << 8;
+const DIRECTION_FLAG: u64 = 1 << 10;
+/// Marks that no system call is to be restarted: without it the kernel takes 2 off a program counter that was moved.
+const NO_SYSTEM_CALL: u64 = u64::MAX;
+
+/// `UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS` (asm/ucontext.h): ss is loaded as the frame has it.
+const RESTORE_SS: u64 = 0x6;
+/// Registers of `struct sigcontext` in its order.
+const SAVED: [usize; 18] = [
+    R8, R9, R10, R11, R12, R13, R14, R15, RDI, RSI, RBP, RBX, RDX, RAX, RCX, RSP, RIP, EFLAGS,
+];
+/// `err`, `trapno`, `oldmask`, `cr2`, the pointer to the floating point state and eight reserved words.
+const UNUSED: usize = 13;
+
+impl GeneralRegisters {
+    /// In front of the system call instruction at `site`, with everything else as it is. The stack pointer is `sp`:
+    /// the kernel needs no stack, but what stands behind the instruction may.
+    pub fn at_system_call(&self, site: u64, number: u64, args: [u64; 6], sp: u64) -> Self {
+        let mut set = self.elsewhere(site, sp);
+        set.0[RAX] = number;
+        for (register, value) in [RDI, RSI, RDX, R10, R8, R9].into_iter().zip(args) {
+            set.0[register] = value;
+        }
+        set
+    }
+
+    /// At the first instruction of `function`, called with up to six integer arguments. `sp` is where its return
+    /// address lies; at a call, the stack is aligned so that `sp + 8` is a multiple of 16.
+    pub fn at_function(&self, function: u64, args: &[u64], sp: u64) -> Self {
+        let mut set = self.elsewhere(function, sp);
+        // Number of vector registers that hold arguments of a variadic function.
+        set.0[RAX] = 0;
+        for (register, value) in [RDI, RSI, RDX, RCX, R8, R9].into_iter().zip(args) {
+            set.0[register] = *value;
+        }
+        set
+    }
+
+    /// What a system call or a function has returned.
+    pub fn result(&self) -> u64 {
+        self.0[RAX]
+    }
+
+    fn elsewhere(&self, pc: u64, sp: u64) -> Self {
+        let mut set = self.clone();
+        set.0[RIP] = pc;
+        set.0[RSP] = sp;
+        set.0[ORIG_RAX] = NO_SYSTEM_CALL;
+        set.0[EFLAGS] &= !(TRAP_FLAG | DIRECTION_FLAG);
+        set
+    }
+}
+
+/// A frame that, once a thread has returned to `restorer` through its first word, gives it these registers and
+/// this signal mask again. The vector registers are then zero, and the alternate stack is what it was.
+pub fn signal_frame(registers: &GeneralRegisters, mask: u64, restorer: u64) -> Vec<u8> {
+    let segments = registers.0[CS] & 0xffff | registers.0[SS] << 48;
+    // The word behind the flags is the link to another context, the three after it the alternate stack: a size of zero
+    // is refused, which leaves the one that is set.
+    let mut words = vec![restorer, RESTORE_SS, 0, 0, 0, 0];
+    words.extend(SAVED.map(|register| registers.0[register]));
+    words.push(segments);
+    words.extend([0; UNUSED]);
+    words.push(mask);
+    words.into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frame_has_the_layout_of_the_kernel() {
+        let registers =
+            GeneralRegisters::from_named(&[("rip", 0x1111), ("rsp", 0x2222), ("cs", 0x33), ("ss", 0x2b)]);
+        let frame = signal_frame(&registers, 0x4444, 0x5555);
+        let word = |offset: usize| u64::from_le_bytes(frame[offset..offset + 8].try_into().unwrap());
+        // struct ucontext begins behind the return address; libc knows the offsets in it.
+        let context = 8 + std::mem::offset_of!(libc::ucontext_t, uc_mcontext);
+        let register = |index: i32| word(context + 8 * index as usize);
+        assert_eq!(word(0), 0x5555);
+        assert_eq!(
+            (register(libc::REG_RIP), register(libc::REG_RSP)),
+            (0x1111, 0x2222)
+        );
+        assert_eq!(register(libc::REG_CSGSFS), 0x2b << 48 | 0x33);
+        let mask = 8 + std::mem::offset_of!(libc::ucontext_t, uc_sigmask);
+        assert_eq!((word(mask), frame.len()), (0x4444, mask + 8));
+    }
+
+    #[test]
+    fn a_thread_sent_elsewhere_restarts_nothing_and_traps_nowhere() {
+        let before = GeneralRegisters::from_named(&[("orig_rax", 232), ("eflags", 0x10746), ("rbx", 7)]);
+        let after = before.at_system_call(0x1000, 39, [1, 2, 3, 4, 5, 6], 0x2000);
+        assert_eq!(after.system_call(), None);
+        assert_eq!((after.get("eflags"), after.get("rbx")), (Some(0x10246), Some(7)));
+        assert_eq!((after.get("r10"), after.get("rax")), (Some(4), Some(39)));
+        let called = before.at_function(0x3000, &[8, 9], 0x2008);
+        assert_eq!(
+            (called.pc(), called.sp(), called.get("rsi")),
+            (0x3000, 0x2008, Some(9))
+        );
+    }
+}
