@@ -33,6 +33,7 @@ mod handled;
 mod jobcontrol;
 #[cfg(feature = "fail-points")]
 mod killed;
+mod outer_frames;
 mod policy;
 mod readme;
 mod real_programs;

@@ -25,11 +25,13 @@
 //! | `code` | whose code an address is |
 //! | `walk` | the steps; `ending` knows the functions that nothing calls |
 //! | `threads` | all threads of a capture |
+//! | `outer` | the outer frames of one thread, each with all registers that its callee preserved |
 
 mod cache;
 mod code;
 mod ending;
 mod machine;
+mod outer;
 mod registers;
 mod row;
 mod tables;
@@ -37,6 +39,7 @@ mod threads;
 mod walk;
 
 pub use cache::TableCache;
+pub use outer::{OuterFrame, OuterFrames, Personality, Procedure};
 pub use registers::FrameRegisters;
 pub use tables::Tables;
 pub use threads::{CallStacks, call_stacks};

@@ -113,6 +113,12 @@ impl Tables {
             .find_map(|segment| segment.offset_of(address))
     }
 
+    /// Whether an address in the file's own numbering is one of the tables themselves.
+    pub(super) fn contains(&self, address: u64) -> bool {
+        let within = address.checked_sub(self.address);
+        within.is_some_and(|within| within < self.content.len() as u64)
+    }
+
     /// Memory that the tables take, bytes.
     pub fn size(&self) -> usize {
         let index = match &self.index {

@@ -58,7 +58,7 @@ pub enum Truncation {
 /// Unwinds the threads of one process as it was at one moment.
 pub struct Unwinder<'a> {
     code: Code,
-    source: &'a dyn ModuleSource,
+    pub(super) source: &'a dyn ModuleSource,
     cache: &'a mut TableCache,
     tables: HashMap<Owner, Rc<Tables>>,
     rows: HashMap<(Owner, u64), Option<Rc<Found>>, fnv::FnvBuildHasher>,
@@ -76,7 +76,7 @@ struct Found {
 }
 
 /// What a step led to.
-enum Step {
+pub(super) enum Step {
     Caller(FrameRegisters, FoundBy),
     /// The frame has no caller.
     Outermost,
@@ -163,7 +163,12 @@ impl<'a> Unwinder<'a> {
     }
 
     /// What is known of a frame before its caller is looked for.
-    fn frame(&mut self, registers: &FrameRegisters, found_by: FoundBy, memory: &dyn MemorySource) -> Frame {
+    pub(super) fn frame(
+        &mut self,
+        registers: &FrameRegisters,
+        found_by: FoundBy,
+        memory: &dyn MemorySource,
+    ) -> Frame {
         let pc = registers.pc().unwrap_or_default();
         let mut frame = Frame {
             pc,
@@ -196,7 +201,7 @@ impl<'a> Unwinder<'a> {
         frame
     }
 
-    fn step(
+    pub(super) fn step(
         &mut self,
         frame: &Frame,
         registers: &FrameRegisters,
@@ -317,7 +322,7 @@ impl<'a> Unwinder<'a> {
         Ok(found)
     }
 
-    fn tables_of(&mut self, owner: Owner) -> Option<Rc<Tables>> {
+    pub(super) fn tables_of(&mut self, owner: Owner) -> Option<Rc<Tables>> {
         if let Some(known) = self.tables.get(&owner) {
             return Some(Rc::clone(known));
         }
