@@ -7,15 +7,16 @@
 //! A thread in uninterruptible sleep does not stop, the parent of a vfork among them. The wait has a limit, and
 //! names those that were left out.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use fnv::FnvHashSet;
+
 use crate::sys::ptrace;
+use crate::sys::tasks::Tasks;
 use crate::sys::wait::{self, Event, Stop};
 use crate::sys::{Pid, Tid};
 
 use super::Missing;
-use super::process::{task_ids, thread_count};
 
 /// How long to wait for a signal between two looks at those that have not stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -34,7 +35,8 @@ pub struct Frozen {
 pub fn freeze(pid: Pid, except: Tid, known: Vec<Tid>, timeout: Duration) -> Frozen {
     let deadline = Instant::now() + timeout;
     let mut frozen = Frozen::default();
-    let mut asked = HashSet::from([except]);
+    let mut tasks = Tasks::open(pid).ok();
+    let mut asked = FnvHashSet::from_iter([except]);
     let mut waited: Vec<Tid> = Vec::new();
     let mut fresh = known;
     loop {
@@ -45,14 +47,13 @@ pub fn freeze(pid: Pid, except: Tid, known: Vec<Tid>, timeout: Duration) -> Froz
         }
         waited.retain(|tid| !frozen.take(*tid));
         if waited.is_empty() {
-            if thread_count(pid).is_none_or(|count| count == frozen.threads.len() + 1) {
-                break;
-            }
             // Threads that were born or died while we asked. Nobody runs any more who could bear another.
-            fresh = task_ids(pid)
-                .into_iter()
-                .filter(|tid| !asked.contains(tid))
-                .collect();
+            fresh = tasks
+                .as_mut()
+                .filter(|tasks| tasks.count() != frozen.threads.len() + 1)
+                .and_then(|tasks| tasks.list().ok())
+                .unwrap_or_default();
+            fresh.retain(|tid| !asked.contains(tid));
             if fresh.is_empty() {
                 break;
             }

@@ -24,29 +24,6 @@ const MAX_CMDLINE: usize = 64 << 10;
 /// The most open files that are listed.
 const MAX_OPEN_FILES: usize = 4096;
 
-/// Every task of a process.
-pub(super) fn task_ids(pid: Pid) -> Vec<Tid> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Tid))
-        .collect()
-}
-
-/// How many threads the kernel counts in a process.
-pub(super) fn thread_count(pid: Pid) -> Option<usize> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name in the second field may hold anything; num_threads is the 18th field behind it.
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    std::str::from_utf8(stat.get(end + 1..)?)
-        .ok()?
-        .split_whitespace()
-        .nth(17)?
-        .parse()
-        .ok()
-}
-
 impl Capture {
     /// Copies what /proc says of the process, through a thread of it that is stopped.
     pub(super) fn copy_process(&mut self, pid: Pid, tid: Tid, options: &ReportOptions) {

@@ -14,6 +14,7 @@ pub mod ptrace;
 pub mod regs;
 pub mod signal;
 pub mod socket;
+pub mod tasks;
 pub mod wait;
 pub mod wake;
 

@@ -5,19 +5,23 @@
 //! whose clone was under way at that moment (the kernel decides before it copies the parent): an audit finds
 //! those later.
 //!
+//! What is listed belongs to the process, whose directory is kept open; what is seized is only a number, which may
+//! have gone to a thread of another process in between. The last pass tells: it lists all that were seized, but for
+//! those that an exec has swept away. Asking for each thread instead would cost as much again as its seizure.
+//!
 //! `PTRACE_SEIZE` waits while a thread of the process is in exec, and that exec may wait for us to reap a thread
 //! that it killed. So a [`Deadline`] runs: a tracer that gets stuck here ends, which releases everything.
 
-use std::collections::HashSet;
 use std::fs;
-use std::io;
 use std::time::Duration;
 
+use fnv::FnvHashSet;
 use nix::errno::Errno;
 
 use crate::sys::deadline::Deadline;
 use crate::sys::fail;
 use crate::sys::ptrace::{self, Options, PtraceError};
+use crate::sys::tasks::Tasks;
 use crate::sys::{Pid, StartTime, Tid};
 
 use super::status::Status;
@@ -74,7 +78,7 @@ pub enum AttachError {
 }
 
 /// The threads that one call has taken up.
-pub(super) type Taken = HashSet<Tid>;
+pub(super) type Taken = FnvHashSet<Tid>;
 
 /// Checks that a process is one that may be attached at all.
 pub(super) fn examine(pid: Pid) -> Result<StartTime, AttachError> {
@@ -121,18 +125,22 @@ pub(super) fn take(
     options: Options,
     mut known: impl FnMut(Tid) -> bool,
 ) -> Result<Taken, AttachError> {
-    let mut taken = Taken::new();
+    let mut tasks = Tasks::open(pid).map_err(|_| AttachError::NoSuchProcess(pid))?;
+    if start_time(pid.leader()) != Some(start) {
+        return Err(AttachError::Replaced(pid));
+    }
+    let mut taken = Taken::default();
+    let mut listed = Vec::new();
     for _ in 0..MAX_PASSES {
-        let tasks = tasks(pid).map_err(|_| AttachError::NoSuchProcess(pid))?;
-        let fresh: Vec<Tid> = tasks
-            .into_iter()
-            .filter(|tid| !known(*tid) && !taken.contains(tid))
-            .collect();
+        listed = tasks.list().unwrap_or_default();
+        if listed.is_empty() {
+            return Err(AttachError::NoSuchProcess(pid));
+        }
         let before = taken.len();
-        for stride in fresh.chunks(STRIDE) {
+        for stride in listed.chunks(STRIDE) {
             let _deadline = Deadline::after(STUCK);
             for tid in stride {
-                if seize(*tid, options)? {
+                if !known(*tid) && !taken.contains(tid) && seize(*tid, options)? {
                     taken.insert(*tid);
                 }
             }
@@ -142,35 +150,22 @@ pub(super) fn take(
             break;
         }
     }
-    if start_time(pid.leader()) != Some(start) {
+    verify(pid, taken, &listed)
+}
+
+/// Returns what was taken if all of it belongs to the process, of which `listed` is the last pass.
+fn verify(pid: Pid, taken: Taken, listed: &[Tid]) -> Result<Taken, AttachError> {
+    if listed.iter().filter(|tid| taken.contains(tid)).count() == taken.len() {
+        return Ok(taken);
+    }
+    let listed: Taken = listed.iter().copied().collect();
+    let own = tracer_id();
+    let foreign =
+        |tid: &Tid| Status::read(*tid).is_ok_and(|status| status.process() != pid && status.tracer == own);
+    if taken.difference(&listed).any(foreign) {
         return Err(AttachError::Replaced(pid));
     }
     Ok(taken)
-}
-
-/// Every task of a process.
-pub fn tasks(pid: Pid) -> io::Result<Vec<Tid>> {
-    let mut tasks = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
-        if let Some(tid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
-            tasks.push(Tid(tid));
-        }
-    }
-    Ok(tasks)
-}
-
-/// Processes that threads of this one have started and that are alive.
-pub(super) fn children(pid: Pid) -> Vec<Pid> {
-    let lists = tasks(pid).unwrap_or_default().into_iter();
-    lists
-        .filter_map(|tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).ok())
-        .flat_map(|list| {
-            list.split_whitespace()
-                .filter_map(|id| id.parse().ok())
-                .map(Pid)
-                .collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 /// When a task started.
@@ -185,9 +180,10 @@ pub(super) fn is_exiting(tid: Tid) -> bool {
         .is_none_or(|flags| flags & PF_EXITING != 0)
 }
 
-/// A field of `/proc/TID/stat`, counted as in proc_pid_stat(5).
+/// A field of the task's own stat, counted as in proc_pid_stat(5). That of the process adds up what all of its
+/// threads have used: 1 ms for 10,000.
 fn stat_field(tid: Tid, number: usize) -> Option<String> {
-    let stat = fs::read(format!("/proc/{tid}/stat")).ok()?;
+    let stat = fs::read(format!("/proc/{tid}/task/{tid}/stat")).ok()?;
     // The name in the second field may hold spaces and parentheses.
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
@@ -213,7 +209,7 @@ fn seize(tid: Tid, options: Options) -> Result<bool, AttachError> {
     let Ok(status) = Status::read(tid) else {
         return Ok(false);
     };
-    let own = std::process::id() as i32;
+    let own = tracer_id();
     match status.tracer {
         _ if status.is_dead() => Ok(false),
         0 => Err(AttachError::NotPermitted),
@@ -230,6 +226,11 @@ fn seize(tid: Tid, options: Options) -> Result<bool, AttachError> {
     }
 }
 
+/// How the status of a tracee names us: the thread that has seized it.
+fn tracer_id() -> i32 {
+    nix::unistd::gettid().as_raw()
+}
+
 fn is_ancestor(pid: Pid, own: &Status) -> bool {
     let mut parent = own.parent;
     // A chain of parents is short; the bound is against one that changes while it is read.
@@ -243,4 +244,35 @@ fn is_ancestor(pid: Pid, own: &Status) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_turns_out_to_be_another_processs_is_noticed() {
+        let mut cat = Command::new("cat");
+        let mut child = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Once it answers, its exec is over, which would be a stop.
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let pid = Pid(child.id() as i32);
+        let start = start_time(pid.leader()).unwrap();
+        let taken = take(pid, start, Options::threads(), |_| false).unwrap();
+        assert_eq!(taken, Taken::from_iter([pid.leader()]));
+
+        let own = Pid(std::process::id() as i32);
+        assert!(verify(pid, taken.clone(), &[pid.leader()]).is_ok());
+        assert!(matches!(
+            verify(own, taken.clone(), &[]),
+            Err(AttachError::Replaced(_))
+        ));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(verify(own, taken, &[]).is_ok(), "one that is gone is nobody's");
+    }
 }

@@ -8,7 +8,7 @@
 //! Each stop gets exactly one [`Answer`]. Only [`Answer::Judge`] leaves the thread stopped, until
 //! [`Machine::resumed`] says that the caller has let it go on.
 
-use std::collections::HashMap;
+use fnv::FnvHashMap;
 
 use crate::sys::wait::{Birth, Stop};
 use crate::sys::{Pid, SigNo, Tid};
@@ -69,7 +69,7 @@ enum State {
 /// The threads of one service.
 #[derive(Debug, Default)]
 pub struct Machine {
-    threads: HashMap<Tid, Thread>,
+    threads: FnvHashMap<Tid, Thread>,
     judged: usize,
 }
 

@@ -5,6 +5,7 @@
 //! | [`machine`] | pure: what a reported stop means for a thread, and the one request that answers it |
 //! | [`engine`] | carries the machine's answers out, and turns what is left into [`Turn`]s |
 //! | [`attach`] | takes up every thread of a process, or says why it cannot |
+//! | `children` | which processes a process has started |
 //! | [`disposition`] | whether a signal would end the process |
 //! | [`waiting`] | which tracee to look at next, so that the cost does not grow with their number |
 //! | [`status`] | the few fields of `/proc/TID/status` that tracing needs |
@@ -13,6 +14,7 @@
 //! process dies the kernel finishes it as if nobody had watched. The whole module relies on that.
 
 pub mod attach;
+mod children;
 pub mod disposition;
 pub mod engine;
 pub mod machine;

@@ -20,8 +20,9 @@
 //! Tried by others and dropped: a queue instead of the most-recent-first order, and a silence of 100 us, cost
 //! ten times the rate; pidfds do not report stops.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+use fnv::FnvHashMap;
 
 use crate::sys::Tid;
 use crate::sys::wait::{self, Event, Look, News};
@@ -66,7 +67,7 @@ struct Active {
 #[derive(Debug)]
 pub struct Waiting {
     tasks: Vec<Tid>,
-    places: HashMap<Tid, usize>,
+    places: FnvHashMap<Tid, usize>,
     recent: Vec<Active>,
     cursor: usize,
     events: u32,
@@ -85,7 +86,7 @@ impl Default for Waiting {
         let now = Instant::now();
         Self {
             tasks: Vec::new(),
-            places: HashMap::new(),
+            places: FnvHashMap::default(),
             recent: Vec::with_capacity(RECENT + 1),
             cursor: 0,
             events: 0,

@@ -20,6 +20,7 @@ use crate::sys::wake::Wake;
 use crate::sys::{Pid, SigNo, StartTime, Tid};
 
 use super::attach::{self, AttachError};
+use super::children::children;
 use super::disposition::Dispositions;
 use super::machine::{Answer, Machine, Notice};
 use super::waiting::{Waited, Waiting};
@@ -85,7 +86,7 @@ impl Engine {
         let mut refused = Vec::new();
         let mut parents = vec![pid];
         while let Some(parent) = parents.pop() {
-            for child in attach::children(parent) {
+            for child in children(parent) {
                 if !self.processes.contains_key(&child) {
                     match self.attach(child) {
                         Ok(()) | Err(AttachError::NoSuchProcess(_)) => parents.push(child),
