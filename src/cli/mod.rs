@@ -26,8 +26,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use env_logger::Target;
 
-use crate::{recorder, supervisor, tracer};
+use crate::supervisor::console;
+use crate::{ipc, recorder, supervisor, tracer};
 
 /// Keeps a service alive when one of its threads faults, and explains the crash
 #[derive(Debug, Parser)]
@@ -52,19 +54,26 @@ enum Verb {
 /// Entry point of the program. The roles that it starts of itself are told by their first word.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    start_log();
     // The roles are started through /proc/self/exe, and would be called "exe" in ps(1).
     let _ = nix::sys::prctl::set_name(c"sickbay");
     match arguments.get(1).and_then(|word| word.to_str()) {
         Some("tracer") => tracer::main(),
         Some("recorder") => recorder::main(),
-        Some("launch") => supervisor::launcher(arguments.into_iter().skip(2).collect()),
+        Some("launch") => {
+            start_log(Target::Stderr);
+            supervisor::launcher(arguments.into_iter().skip(2).collect())
+        }
         _ => Sickbay::parse_from(arguments).verb.run(),
     }
 }
 
 impl Verb {
     fn run(self) -> ExitCode {
+        start_log(match self {
+            // What these have to say must not hold up what they do.
+            Self::Run(_) | Self::Attach(_) => Target::Pipe(Box::new(console::Log)),
+            _ => Target::Stderr,
+        });
         let root = Path::new("/");
         let outcome = match self {
             Self::Run(verb) => verb.run(),
@@ -76,6 +85,7 @@ impl Verb {
             Self::Config(verb) => verb.run(root, &mut io::stdout()),
             Self::Doctor(verb) => verb.run(&mut io::stdout()),
         };
+        console::finish();
         outcome.unwrap_or_else(|error| status_of(&error))
     }
 }
@@ -93,10 +103,11 @@ fn status_of(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(watch::status_of(error).unwrap_or(exit::FAILURE))
 }
 
-/// Warnings and errors of every role go to stderr, with the name that tells them from the program's own lines.
-fn start_log() {
-    let environment = env_logger::Env::new().filter_or("SICKBAY_LOG", "warn");
-    env_logger::Builder::from_env(environment)
-        .format(|line, record| writeln!(line, "sickbay: {}", record.args()))
-        .init();
+/// Warnings and errors go to stderr, with the name that tells them from the lines of the program that is run.
+fn start_log(target: Target) {
+    let mut log = ipc::role_log::builder();
+    if matches!(target, Target::Stderr) {
+        log.format(|line, record| writeln!(line, "sickbay: {}", record.args()));
+    }
+    log.target(target).init();
 }

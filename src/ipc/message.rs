@@ -54,6 +54,8 @@ pub enum FromTracer {
     Ended(Box<ProcessEnd>),
     /// Something that the operator should know.
     Warning(String),
+    /// A line of the tracer's log.
+    Log(String),
 }
 
 /// A fault and what was done about it.

@@ -7,6 +7,7 @@
 mod bulk;
 mod channel;
 mod message;
+pub mod role_log;
 
 pub use bulk::{read_capture, seal_capture};
 pub use channel::{Channel, ChannelError, Received};

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ipc::{Channel, ChannelError};
-use crate::sys::fail;
+use crate::ipc::{Channel, ChannelError, role_log};
+use crate::sys::{fail, process};
 
 use super::{Format, Job, Outcome, Outputs};
 
@@ -32,6 +32,8 @@ pub enum ToRecorder {
 pub enum FromRecorder {
     /// The job is done, as far as it could be.
     Done(Box<Outcome>),
+    /// A line of the recorder's log.
+    Log(String),
 }
 
 /// Why a recorder ends without an outcome.
@@ -57,7 +59,9 @@ pub fn main() -> ExitCode {
 }
 
 fn work() -> Result<(), RoleError> {
+    process::become_a_role();
     let mut channel = Channel::new(std::io::stdin().as_fd().try_clone_to_owned()?);
+    role_log::send_through(&channel, FromRecorder::Log)?;
     fail::point("recorder.start");
     let mut order = Order::receive(&mut channel)?;
     fail::point("recorder.read");

@@ -1,12 +1,13 @@
 //! The front: tracers kept alive, incidents handed to recorders. What `run` and `attach` share.
 //!
-//! One thread, one `poll(2)`: signals, the tracer, the recorders and the supervised processes are all descriptors
-//! there. Nothing that the front waits for holds up a supervised thread: those are the tracer's.
+//! One `poll(2)`: signals, the tracer, the recorders and the supervised processes are all descriptors there. One more
+//! thread writes to stderr, and does nothing else. Nothing that the front waits for holds up a supervised thread: those are the tracer's.
 //!
 //! | file | subject |
 //! |---|---|
 //! | [`front`] | the loop of `run` and `attach`, and what each event means |
 //! | `watch` | one service: its tracer kept alive, and what the tracer has to say |
+//! | [`console`] | what is said to the operator, whoever reads it or not |
 //! | `program` | starting a program so that its first instruction is traced already |
 //! | `tracer` | the tracer process, seen from here; another one when it dies |
 //! | `recording` | from an incident to a report in the store |
@@ -15,6 +16,7 @@
 //! | `oom` | whether the kernel killed a process because memory ran out |
 //! | `signals` | signals to this process: what is passed on, what ends the watch |
 
+pub mod console;
 pub mod front;
 mod oom;
 mod program;

@@ -10,8 +10,11 @@ use crate::recorder::{FromRecorder, Job, Outcome, ToRecorder};
 
 use crate::store::Part;
 
+use super::console;
 use super::program::OURSELVES;
 
+/// Lines of its log that one look takes; a recorder writes hardly any.
+const MAX_LINES: usize = 100;
 /// Module descriptors in one message.
 const DESCRIPTORS: usize = 200;
 
@@ -54,6 +57,7 @@ impl Recorder {
             .arg("recorder")
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()?;
         let order = ToRecorder::Job {
             job: Box::new(job),
@@ -76,12 +80,23 @@ impl Recorder {
 
     /// What became of it, once that is known. One that is `overdue` is ended.
     pub(super) fn finished(&mut self, overdue: bool) -> Option<Finished> {
-        let finished = match self.channel.flush().and_then(|()| self.channel.try_receive()) {
-            Ok(Received::Message(FromRecorder::Done(outcome), _)) => Finished::Done(outcome),
-            Ok(Received::Nothing) if overdue => Finished::Failed("the recorder took too long".into()),
-            Ok(Received::Nothing) => return None,
-            Err(ChannelError::Closed) => Finished::Failed("the recorder died".into()),
-            Err(error) => Finished::Failed(error.to_string()),
+        let mut lines = 0;
+        let finished = loop {
+            break match self.channel.flush().and_then(|()| self.channel.try_receive()) {
+                Ok(Received::Message(FromRecorder::Log(line), _)) if lines < MAX_LINES => {
+                    console::say(&line);
+                    lines += 1;
+                    continue;
+                }
+                Ok(Received::Message(FromRecorder::Log(_), _)) => {
+                    Finished::Failed("the recorder says too much".into())
+                }
+                Ok(Received::Message(FromRecorder::Done(outcome), _)) => Finished::Done(outcome),
+                Ok(Received::Nothing) if overdue => Finished::Failed("the recorder took too long".into()),
+                Ok(Received::Nothing) => return None,
+                Err(ChannelError::Closed) => Finished::Failed("the recorder died".into()),
+                Err(error) => Finished::Failed(error.to_string()),
+            };
         };
         // It ends by itself, or must not go on; either way it is reaped here.
         let _ = self.child.kill();

@@ -37,6 +37,7 @@ impl Tracer {
             .arg("tracer")
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()?;
         channel.send(&ToTracer::Begin(Box::new(service.clone())), Vec::new())?;
         Ok(Self {

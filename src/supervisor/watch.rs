@@ -66,6 +66,8 @@ pub(crate) enum News {
     Ended(Box<ProcessEnd>, Vec<OwnedFd>),
     /// Something that the operator should know.
     Warning(String),
+    /// A line of the tracer's log.
+    Log(String),
     /// The tracer died; another one takes the service up again.
     Replaced,
     /// Tracers die again and again; the service runs on unsupervised.
@@ -238,6 +240,7 @@ impl Watch {
             FromTracer::Modules { number } => News::Modules(number, descriptors),
             FromTracer::Ended(end) => News::Ended(end, descriptors),
             FromTracer::Warning(text) => News::Warning(text),
+            FromTracer::Log(line) => News::Log(line),
         }
     }
 

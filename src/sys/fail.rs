@@ -1,8 +1,8 @@
-//! Named places where tests end a process, to prove that the other processes and the service go on.
+//! Named places where tests end or hold a process, to prove that the other processes and the service go on.
 //!
-//! With the feature `fail-points`, the process that reaches the point named in `SICKBAY_FAIL` kills itself
-//! with SIGKILL; `SICKBAY_FAIL_MARK` names a file that makes it happen once. Without the feature a point is
-//! nothing.
+//! With the feature `fail-points`, the process that reaches the point named in `SICKBAY_FAIL` sends itself the signal
+//! that `SICKBAY_FAIL_SIGNAL` names, SIGKILL where it names none; `SICKBAY_FAIL_MARK` names a file that makes it happen
+//! once, and in which the process leaves its id. Without the feature a point is nothing.
 
 /// A place with a name. See the module.
 #[inline]
@@ -14,23 +14,25 @@ pub fn point(_name: &str) {
 #[cfg(feature = "fail-points")]
 mod enabled {
     use std::fs::OpenOptions;
+    use std::io::Write;
 
-    use nix::sys::signal::{Signal, kill};
-    use nix::unistd::Pid;
+    use nix::sys::signal::{Signal, raise};
 
     pub(super) fn reach(name: &str) {
         if std::env::var("SICKBAY_FAIL").ok().as_deref() != Some(name) {
             return;
         }
-        if let Some(mark) = std::env::var_os("SICKBAY_FAIL_MARK")
-            && OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(mark)
-                .is_err()
-        {
-            return;
+        if let Some(mark) = std::env::var_os("SICKBAY_FAIL_MARK") {
+            let Ok(mut mark) = OpenOptions::new().write(true).create_new(true).open(mark) else {
+                return;
+            };
+            let _ = write!(mark, "{}", std::process::id());
         }
-        let _ = kill(Pid::this(), Signal::SIGKILL);
+        let signal = std::env::var("SICKBAY_FAIL_SIGNAL").ok();
+        let _ = raise(
+            signal
+                .and_then(|name| name.parse().ok())
+                .unwrap_or(Signal::SIGKILL),
+        );
     }
 }

@@ -4,8 +4,9 @@
 //! Rust's runtime ignores SIGPIPE before `main`, and spawning a child resets the mask; so both are noted
 //! before the runtime starts (`.init_array`, run by the C library's start-up code) and restored before exec.
 
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -61,9 +62,29 @@ pub fn restore_signal_state(state: SignalState) {
     };
 }
 
-/// Ignores a signal.
-pub fn ignore(signal: SigNo) {
-    set_disposition(signal, libc::SIG_IGN);
+/// Lets go of what is the program's: stdin, stdout, and whatever else our caller had left open for it.
+///
+/// Whoever reads or feeds the program through these learns of its closing them, and not only of our end. Stderr is kept
+/// for what we have to say ourselves.
+pub fn leave_descriptors_to_the_program() -> io::Result<()> {
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO] {
+        // SAFETY: both are plain numbers of descriptors; what the first stood for is nobody's in this process.
+        Errno::result(unsafe { libc::dup2(nothing.as_raw_fd(), standard) })?;
+    }
+    let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for number in open.into_iter().filter(|number| *number > libc::STDERR_FILENO) {
+        // SAFETY: asks about a number only.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        // Ours are all closed on exec, so this one came from outside.
+        if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: no value of this process owns it.
+            unsafe { libc::close(number) };
+        }
+    }
+    Ok(())
 }
 
 /// Takes ownership of a descriptor that this process was started with; an error if there is none of that number.
@@ -72,6 +93,21 @@ pub fn inherited_descriptor(number: i32) -> io::Result<OwnedFd> {
     Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
     // SAFETY: the descriptor exists, and the program that passed its number gave it to us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// What a tracer or a recorder does first: it leaves the terminal and what its front was started with.
+///
+/// Signals of the terminal and of a service manager are for the front, whose end is the end of its roles. Descriptors
+/// beyond the standard three were left open for the program that is run.
+pub fn become_a_role() {
+    // Fails only in the leader of a process group, which has left already.
+    let _ = nix::unistd::setsid();
+    for signal in [SigNo::HUP, SigNo::INT, SigNo::QUIT, SigNo::TERM, SigNo::TSTP] {
+        set_disposition(signal, libc::SIG_IGN);
+    }
+    // SAFETY: plain integers; this process has opened no descriptor of its own yet. A kernel before 5.9 has no such
+    // call, and they stay open.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
 /// Names the process that may trace this one where Yama restricts it to descendants

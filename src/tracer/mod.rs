@@ -17,11 +17,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::Service;
-use crate::ipc::{Channel, ChannelError, FromTracer, Received, ToTracer};
+use crate::ipc::{Channel, ChannelError, FromTracer, Received, ToTracer, role_log};
 use crate::policy::Budget;
 use crate::sys::ptrace::Options;
 use crate::sys::wake::Wake;
-use crate::sys::{Pid, SigNo, fail, process};
+use crate::sys::{Pid, fail, process};
 use crate::trace::{AttachError, Engine, Turn};
 
 /// When audits follow an attachment, and the interval that stays.
@@ -79,12 +79,9 @@ pub fn main() -> std::process::ExitCode {
 }
 
 fn set_up() -> Result<Tracer, TracerError> {
-    // Signals of the terminal and of a service manager are for the front; its end is ours.
-    let _ = nix::unistd::setsid();
-    for signal in [SigNo::HUP, SigNo::INT, SigNo::QUIT, SigNo::TERM, SigNo::TSTP] {
-        process::ignore(signal);
-    }
+    process::become_a_role();
     let mut channel = Channel::new(std::io::stdin().as_fd().try_clone_to_owned()?);
+    role_log::send_through(&channel, FromTracer::Log)?;
     let (ToTracer::Begin(service), _) = channel.receive()? else {
         return Err(TracerError::NoService);
     };

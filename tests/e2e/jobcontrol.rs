@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use nix::unistd::Pid;
 
-use crate::support::{DEADLINE, Running, Sickbay, await_that, found_in_path, skip, spawn};
+use crate::support::{DEADLINE, Running, Sickbay, await_that, fixture, found_in_path, skip, spawn};
 
 const INTERRUPT: &str = "\u{3}";
 const QUIT: &str = "\u{1c}";
@@ -144,6 +144,32 @@ fn keyboard_session(prefix: &str) {
     terminal.end_job_by(END_OF_FILE);
     terminal.type_in("echo status-$?\n");
     terminal.expect("status-0");
+}
+
+/// `stty tostop` stops a job in the background for what the program writes, not for what we have to say about it.
+#[test]
+fn lines_from_the_background_neither_stop_nor_spin() {
+    if !has_what_it_needs() {
+        return skip("bash or setsid is not installed");
+    }
+    let sickbay = Sickbay::new();
+    let run = format!(
+        "{} run --state-dir {} --",
+        Sickbay::program().display(),
+        sickbay.state().display()
+    );
+    let mut terminal = Terminal::with_shell();
+    terminal.type_in("stty tostop\n");
+    terminal.type_in(&format!("{run} {} null-write &\n", fixture("die").display()));
+    terminal.type_in("wait $!; echo status-$?\n");
+    terminal.expect("took SIGSEGV");
+    terminal.expect("status-139");
+
+    terminal.type_in(&format!("{run} echo written &\n"));
+    terminal.type_in("until jobs | grep -q Stopped; do :; done; echo stopped-in-background-$((40 + 2))\n");
+    terminal.expect("stopped-in-background-42");
+    terminal.type_in("fg\n");
+    terminal.expect("written");
 }
 
 fn has_what_it_needs() -> bool {

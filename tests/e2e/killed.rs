@@ -5,10 +5,11 @@
 
 mod signals;
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -28,8 +29,18 @@ struct Armed {
 }
 
 impl Armed {
+    /// Whoever reaches the point is killed there.
     fn at(point: &'static str) -> Self {
-        let sickbay = Sickbay::new();
+        Self::with(point, "SIGKILL")
+    }
+
+    /// Whoever reaches the point is stopped there.
+    fn holding_at(point: &'static str) -> Self {
+        Self::with(point, "SIGSTOP")
+    }
+
+    fn with(point: &'static str, signal: &str) -> Self {
+        let sickbay = Sickbay::new().variable("SICKBAY_FAIL_SIGNAL", signal);
         // A recorder makes it as another user, so it cannot lie in a directory of ours.
         let mark = std::env::temp_dir().join(format!("sickbay-mark-{}-{point}", std::process::id()));
         Self {
@@ -43,6 +54,11 @@ impl Armed {
 
     fn was_reached(&self) -> bool {
         self.mark.exists()
+    }
+
+    /// The process that reached it.
+    fn who(&self) -> Option<i32> {
+        std::fs::read_to_string(&self.mark).ok()?.parse().ok()
     }
 
     #[track_caller]
@@ -200,6 +216,22 @@ fn a_report_survives_its_recorder() {
             "{point}: what is missing is said: {report:?}"
         );
     }
+}
+
+/// Signals of the terminal are for the front and its program.
+#[test]
+fn a_recorder_survives_what_is_typed_meanwhile() {
+    let armed = Armed::holding_at("recorder.read");
+    let mut command = armed.sickbay.run_command(fixture("die"), &["null-write"]);
+    let supervisor = spawn(command.process_group(0));
+    armed.await_reached();
+    let recorder = Pid::from_raw(armed.who().unwrap());
+    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGTSTP] {
+        killpg(Pid::from_raw(supervisor.pid()), signal).unwrap();
+    }
+    kill(recorder, Signal::SIGCONT).unwrap();
+    assert_eq!(supervisor.finish().code(), 139);
+    assert!(armed.sickbay.only_report().has("threads"));
 }
 
 #[test]

@@ -40,5 +40,6 @@ mod real_programs;
 mod remote_calls;
 mod run;
 mod storms;
+mod streams;
 mod verbs;
 mod workers;

@@ -14,7 +14,6 @@ mod job;
 mod news;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -23,8 +22,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::config::Service;
 use crate::store::Store;
 use crate::sys::wait::ExitStatus;
-use crate::sys::{Pid, pidfd};
+use crate::sys::{Pid, pidfd, process};
 
+use super::console;
 use super::program::{FileLimit, Program, raise_file_limit};
 use super::recording::Recording;
 use super::signals::Signals;
@@ -73,6 +73,9 @@ impl Front {
         let mut front = Self::new(options)?;
         let tracer = front.watch.start()?;
         let program = Program::prepare(command, tracer, front.files).map_err(system("start the program"))?;
+        if let Err(error) = process::leave_descriptors_to_the_program() {
+            log::warn!("cannot leave open descriptors to the program: {error}");
+        }
         front.watch.take_up(program.pid, None)?;
         front.program = Some(program);
         front.serve()
@@ -183,8 +186,7 @@ impl Front {
     }
 
     fn complain(&self, line: &str) {
-        // Nobody is left to be told where stderr is closed.
-        let _ = writeln!(io::stderr().lock(), "sickbay: {line}");
+        console::say(line);
     }
 }
 

@@ -33,6 +33,7 @@ impl Front {
                 self.say(&text);
                 None
             }
+            News::Log(line) => Some(line),
             News::Replaced => {
                 self.recording.tracer_gone(self.watch.service());
                 Some("the tracer died; the service runs on, and another tracer takes it up again".to_owned())

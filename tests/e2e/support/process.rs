@@ -18,9 +18,10 @@ use super::proc;
 const MARKER: &str = "SICKBAY_TEST_PROCESS";
 
 /// Settings of the caller that must not reach what the tests start.
-const REMOVED_VARIABLES: [&str; 4] = [
+const REMOVED_VARIABLES: [&str; 5] = [
     "SICKBAY_FAIL",
     "SICKBAY_FAIL_MARK",
+    "SICKBAY_FAIL_SIGNAL",
     "STATE_DIRECTORY",
     "RUST_BACKTRACE",
 ];
@@ -149,6 +150,19 @@ impl Running {
             .write_all(text.as_bytes())
             .and_then(|()| stdin.flush())
             .expect("write to stdin");
+    }
+
+    /// True once nobody reads the process's stdin any more.
+    pub(crate) fn is_turned_away(&mut self) -> bool {
+        let stdin = self.stdin.as_mut().expect("stdin is open");
+        stdin.write_all(b"\n").is_err()
+    }
+
+    /// Waits until nobody writes to the process's stdout any more.
+    #[track_caller]
+    pub(crate) fn await_end_of_stdout(&self) {
+        let what = format!("end of file on stdout of {}", self.described);
+        await_that(&what, || self.stdout.is_finished().then_some(()));
     }
 
     /// Sends a signal to the process itself.
