@@ -128,6 +128,9 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     capture.copy_process(subject.process, tid, options);
     ledger.close(&mut capture, "process");
 
+    capture.copy_loader(&memory);
+    ledger.close(&mut capture, "loader");
+
     capture.copy_names(subject.process);
     ledger.close(&mut capture, "names");
     Copied { capture, files }

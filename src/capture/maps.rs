@@ -12,6 +12,8 @@ pub struct Mapping {
     pub high: u64,
     /// Whether it may be read.
     pub readable: bool,
+    /// Whether it may be written.
+    pub writable: bool,
     /// Whether it may be executed.
     pub executable: bool,
     /// Where in the file it begins, bytes.
@@ -72,6 +74,7 @@ fn parse_line(line: &[u8]) -> Option<Mapping> {
         low: u64::from_str_radix(low, 16).ok()?,
         high: u64::from_str_radix(high, 16).ok()?,
         readable: permissions.first() == Some(&b'r'),
+        writable: permissions.get(1) == Some(&b'w'),
         executable: permissions.get(2) == Some(&b'x'),
         offset: u64::from_str_radix(offset, 16).ok()?,
         device: (

@@ -8,6 +8,7 @@ mod abort_message;
 pub mod ending;
 pub mod fault;
 mod freeze;
+mod loader;
 pub mod maps;
 mod memory;
 mod model;

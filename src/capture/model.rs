@@ -195,6 +195,8 @@ pub enum Purpose {
     PrecursorCode,
     /// The vdso: a module without a file.
     Vdso,
+    /// It leads debuggers to the libraries: program headers, dynamic section, the loader's list.
+    Loader,
 }
 
 /// One mapped file.

@@ -46,6 +46,7 @@ pub(super) const REPORT: Section = Section {
     title: "[service.report]",
     keys: &[
         "formats",
+        "core",
         "environment",
         "cmdline",
         "files",

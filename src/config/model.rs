@@ -95,6 +95,8 @@ pub struct Origin {
 pub struct ReportOptions {
     /// The renderings to write.
     pub formats: Vec<Format>,
+    /// How much memory a core holds.
+    pub core: CoreExtent,
     /// Names of environment variables that may be recorded (`*` any text); all others stay in the process.
     pub environment: Vec<String>,
     /// What is recorded of the command line.
@@ -123,10 +125,23 @@ pub enum Format {
     Text,
     /// `report.html`. Not available yet.
     Html,
-    /// `core.zst`. Not available yet.
+    /// `core.zst`.
     Core,
     /// `minidump.dmp`. Not available yet.
     Minidump,
+}
+
+/// How much memory a core holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CoreExtent {
+    /// What the report's own capture holds: stacks, memory around registers, what leads to the libraries.
+    #[default]
+    Compact,
+    /// Private memory that the program may write: heap, data and stacks as a whole. Not available yet.
+    Data,
+    /// All that the process's coredump_filter admits (core(5)). Not available yet.
+    Full,
 }
 
 /// A name that is no format.
@@ -228,6 +243,7 @@ impl Default for ReportOptions {
     fn default() -> Self {
         Self {
             formats: vec![Format::Json, Format::Text],
+            core: CoreExtent::Compact,
             environment: HARMLESS_VARIABLES.map(str::to_owned).to_vec(),
             cmdline: Cmdline::Full,
             files: true,
@@ -257,7 +273,7 @@ impl Format {
 
     /// Whether this version can write it.
     pub const fn available(self) -> bool {
-        matches!(self, Self::Json | Self::Text)
+        matches!(self, Self::Json | Self::Text | Self::Core)
     }
 
     /// The format of that name.

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 
 use super::bound::bounded;
 use super::host::Host;
-use super::image::Layout;
 use super::job::{Action, Job};
 use super::{fingerprint, frames, modules, process, threads};
 use crate::capture::{Capture, Kind, MemoryRange, Purpose};
 use crate::diagnose::unwind::CallStacks;
 use crate::diagnose::{self, AddressSpace, Diagnosis, ModuleSource};
 use crate::report::Report;
+use crate::report::core::Layout;
 use crate::report::model::{
     self, Exit, Fault, Instruction, Memory, OpenFile, Operand, Pause, Sender, Signal,
 };
@@ -39,8 +39,8 @@ pub struct Sources<'a> {
     pub modules: &'a dyn ModuleSource,
     /// The machine.
     pub host: &'a Host,
-    /// Whether `memory.zst` is written, so that the report may refer to it.
-    pub with_memory: bool,
+    /// Where memory lies in `memory.zst`, if that was written.
+    pub memory: Option<&'a Layout>,
 }
 
 /// Composes the report of a capture. What the capture or its files lack is in the report's `incomplete`.
@@ -48,7 +48,6 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     let Sources { job, host, .. } = sources;
     let facts = &capture.facts;
     let space = AddressSpace::of(capture);
-    let layout = sources.with_memory.then(|| Layout::of(capture));
     let mut missing = Vec::new();
     let mut miss = |step: String, reason: String| missing.push(model::Incomplete { step, reason });
 
@@ -58,7 +57,7 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     report.host = host.facts.clone();
     report.service = service(job, capture);
     report.signal = signal(capture, job);
-    report.threads = threads::describe(capture, host, layout.as_ref(), &mut miss);
+    report.threads = threads::describe(capture, host, sources.memory, &mut miss);
     report.modules = modules::describe(capture, &space, sources.modules, &mut miss);
     frames::add(&mut report, capture, sources.stacks, &mut miss);
     report.process.build_id = program_build_id(&report);
@@ -202,7 +201,7 @@ fn memory(capture: &Capture, diagnosis: &Diagnosis) -> Vec<Memory> {
         let register = match &range.purpose {
             Purpose::Register(name) => name.clone(),
             Purpose::Code | Purpose::PrecursorCode if diagnosis.pc.is_some_and(holds) => counter?.to_owned(),
-            Purpose::Code | Purpose::PrecursorCode | Purpose::Vdso => return None,
+            Purpose::Code | Purpose::PrecursorCode | Purpose::Vdso | Purpose::Loader => return None,
         };
         Some(Memory {
             register,

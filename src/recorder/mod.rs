@@ -40,6 +40,8 @@ use crate::report::{Report, text};
 pub use compose::{Sources, compose};
 pub use confine::confine;
 pub use host::Host;
+use image::{FirstPages, Image};
+
 pub use job::{Action, Format, Job, Outcome, Outputs, Service, Written};
 pub use modules::Descriptors;
 pub use role::{FromRecorder, ToRecorder, main};
@@ -63,14 +65,17 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
     let host = Host::read(&mut outcome.incomplete);
     let diagnosis = explain(job, &capture, &descriptors, &mut outcome.incomplete);
     let stacks = unwind(&capture, &descriptors, &mut outcome.incomplete);
-    let memory = outputs.memory.map(|file| write_memory(&capture, file));
+    let maps = image::maps_of(&capture);
+    let first_pages = FirstPages::read(&capture, &maps, &descriptors);
+    let image = Image::of(&capture, &maps, &first_pages, &host);
+    let memory = outputs.memory.map(|file| write_memory(&image, file));
     let sources = Sources {
         job,
         diagnosis: diagnosis.as_ref(),
         stacks: &stacks,
         modules: &descriptors,
         host: &host,
-        with_memory: matches!(memory, Some(Ok(_))),
+        memory: matches!(memory, Some(Ok(_))).then(|| image.layout()),
     };
     let composed = guarded(|| compose(&capture, &sources)).or_else(|reason| {
         outcome.miss("modules", reason);
@@ -172,8 +177,8 @@ fn guarded<T>(step: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-fn write_memory(capture: &Capture, file: File) -> io::Result<u64> {
-    image::Layout::of(capture).write(capture, BufWriter::new(&file))?;
+fn write_memory(image: &Image<'_>, file: File) -> io::Result<u64> {
+    image.write(BufWriter::new(&file))?;
     size(&file)
 }
 

@@ -29,12 +29,19 @@ const MAX_MAPS: usize = 70_000;
 const LIMIT_NAME: usize = 25;
 
 /// The fields of `/proc/PID/stat` and `/proc/PID/task/TID/stat` that are used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Stat {
     pub(super) state: char,
     pub(super) ppid: i32,
-    /// User and system time, clock ticks.
-    pub(super) cpu_ticks: u64,
+    pub(super) group: i32,
+    pub(super) session: i32,
+    /// `PF_*` of the kernel.
+    pub(super) flags: u64,
+    /// Time in user mode, clock ticks.
+    pub(super) user_ticks: u64,
+    /// Time in the kernel, clock ticks.
+    pub(super) system_ticks: u64,
+    pub(super) nice: i8,
     pub(super) threads: u64,
     /// Clock ticks after boot.
     pub(super) start_time: u64,
@@ -52,10 +59,20 @@ impl Stat {
         Some(Self {
             state: fields.first()?.chars().next()?,
             ppid: fields.get(1)?.parse().ok()?,
-            cpu_ticks: number(14)?.saturating_add(number(15)?),
+            group: fields.get(2)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            flags: number(9)?,
+            user_ticks: number(14)?,
+            system_ticks: number(15)?,
+            nice: fields.get(16)?.parse().ok()?,
             threads: number(20)?,
             start_time: number(22)?,
         })
+    }
+
+    /// User and system time, clock ticks.
+    pub(super) fn cpu_ticks(&self) -> u64 {
+        self.user_ticks.saturating_add(self.system_ticks)
     }
 }
 
@@ -291,7 +308,7 @@ mod tests {
             (
                 stat.state,
                 stat.ppid,
-                stat.cpu_ticks,
+                stat.cpu_ticks(),
                 stat.threads,
                 stat.start_time
             ),

@@ -19,6 +19,7 @@ const MAPS: &[u8] = b"\
 7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0 [stack]
 ";
 const SP: u64 = 0x7ffc_0001_0000;
+const OTHER_SP: u64 = 0x7ffc_0000_8000;
 
 /// A thread that wrote through a null pointer, and one that sleeps.
 fn capture() -> Capture {
@@ -41,14 +42,16 @@ fn capture() -> Capture {
         sender_comm: None,
         abort_message: None,
     });
-    for (tid, registers, bytes) in [
+    for (tid, sp, registers, bytes) in [
         (
             4711,
-            vec![("rip", 0x40_1800), ("rsp", SP), ("orig_rax", 202)],
+            OTHER_SP,
+            vec![("rip", 0x40_1800), ("rsp", OTHER_SP), ("orig_rax", 202)],
             b"sleeping stack.",
         ),
         (
             4728,
+            SP,
             vec![("rip", 0x40_1100), ("rsp", SP), ("rdi", 0)],
             b"faulting stack.",
         ),
@@ -66,10 +69,10 @@ fn capture() -> Capture {
             fp: Some(fp),
             extended: None,
             stack: Some(StackRange {
-                pointer: SP,
-                low: SP,
-                high: SP + 0x1000,
-                start: SP,
+                pointer: sp,
+                low: sp,
+                high: sp + 0x1000,
+                start: sp,
                 data: stack,
             }),
         });

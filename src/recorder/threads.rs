@@ -2,10 +2,11 @@
 
 use super::bound::bounded;
 use super::host::Host;
-use super::image::{self, Layout};
+use super::image;
 use super::process::{Stat, bytes};
 use crate::capture::{Capture, StackRange, ThreadFacts};
 use crate::diagnose::system_call_name;
+use crate::report::core::Layout;
 use crate::report::model::{Address, Stack, Syscall, Thread};
 use crate::sys::regs::{GeneralRegisters, vector_registers};
 
@@ -40,7 +41,7 @@ pub(super) fn describe(
             add_vector_registers(&mut thread, capture, facts);
         }
         if let Some(stat) = bytes(capture, facts.stat).and_then(Stat::parse) {
-            thread.cpu_us = host.ticks_us(stat.cpu_ticks);
+            thread.cpu_us = host.ticks_us(stat.cpu_ticks());
             thread.state = Some(state_before(&thread, stat.state).to_string());
         }
         if let Some(range) = facts.stack {
@@ -84,7 +85,7 @@ fn state_before(thread: &Thread, state: char) -> char {
 
 fn stack(capture: &Capture, range: &StackRange, layout: Option<&Layout>) -> Stack {
     let captured = capture.get(range.data).len() as u64;
-    let offset = layout.and_then(|layout| layout.offset(range.data));
+    let offset = layout.and_then(|layout| layout.offset(range.start));
     Stack {
         pointer: Some(range.pointer.into()),
         low: Some(range.low.into()),

@@ -3,6 +3,7 @@
 //! A report is built by whoever examined the process, as a [`Report`]; everything that people or programs see of an
 //! incident is rendered from that value alone. Nothing here reads a process, a file or the clock.
 
+pub mod core;
 pub mod escape;
 pub mod format;
 pub mod model;

@@ -164,6 +164,7 @@ fn report<'t>(document: &mut Document<'t>, table: &DeTable<'t>, report: &mut Rep
     document.set(&mut report.formats, table, "formats", |document, value| {
         document.list(value, values::format)
     });
+    document.set(&mut report.core, table, "core", values::core_extent);
     document.set(
         &mut report.environment,
         table,

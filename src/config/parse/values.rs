@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use crate::config::document::{Document, Value};
-use crate::config::{Cmdline, Format, Ladder};
+use crate::config::{Cmdline, CoreExtent, Format, Ladder};
 use crate::sys::SigNo;
 use crate::sys::signal::DefaultAction;
 
@@ -112,6 +112,23 @@ pub(super) fn format(document: &mut Document<'_>, value: &Value<'_>) -> Option<F
         document.not_available(value.span(), format!("format '{format}'"), "it is not written");
     }
     Some(format)
+}
+
+pub(super) fn core_extent(document: &mut Document<'_>, value: &Value<'_>) -> Option<CoreExtent> {
+    let words = [
+        ("compact", CoreExtent::Compact),
+        ("data", CoreExtent::Data),
+        ("full", CoreExtent::Full),
+    ];
+    let extent = document.word(value, "extent of a core", &words)?;
+    if extent != CoreExtent::Compact {
+        document.not_available(
+            value.span(),
+            "any core but \"compact\"",
+            "a compact one is written",
+        );
+    }
+    Some(extent)
 }
 
 pub(super) fn cmdline(document: &mut Document<'_>, value: &Value<'_>) -> Option<Cmdline> {

@@ -4,6 +4,8 @@ use super::{ForeignRegisters, SystemCall};
 
 /// The machine as `uname -m` and ELF name it.
 pub const MACHINE: &str = "aarch64";
+/// `EM_AARCH64` (elf(5)).
+pub const ELF_MACHINE: u16 = 183;
 
 /// No set beyond `NT_PRFPREG` is read: SVE and SME state belong to the raw sets of a later version.
 pub const EXTENDED_SET: Option<i32> = None;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`GeneralRegisters`] | `NT_PRSTATUS`, with the program counter, the stack pointer and the system call state by name |
 //! | [`vector_registers`] | names and values out of the floating point and vector sets |
+//! | [`ELF_MACHINE`] | the number that ELF files give the architecture |
 //! | [`EXTENDED_SET`] | the note type of the set beyond `NT_PRFPREG`, where there is one |
 //! | [`entry`] | the registers of a thread that is sent into a system call or a function |
 
@@ -18,9 +19,9 @@ pub mod entry;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-pub use aarch64::{EXTENDED_SET, GeneralRegisters, MACHINE, vector_registers};
+pub use aarch64::{ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, vector_registers};
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{EXTENDED_SET, GeneralRegisters, MACHINE, vector_registers};
+pub use x86_64::{ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, vector_registers};
 
 /// `NT_PRSTATUS` (elf(5)): the general registers.
 pub const NT_PRSTATUS: i32 = libc::NT_PRSTATUS;

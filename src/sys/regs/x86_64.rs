@@ -4,6 +4,8 @@ use super::{ForeignRegisters, SystemCall};
 
 /// The machine as `uname -m` and ELF name it.
 pub const MACHINE: &str = "x86_64";
+/// `EM_X86_64` (elf(5)).
+pub const ELF_MACHINE: u16 = 62;
 
 /// `NT_X86_XSTATE`: the whole XSAVE area as the kernel keeps it.
 pub const EXTENDED_SET: Option<i32> = Some(0x202);
