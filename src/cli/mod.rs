@@ -9,6 +9,8 @@ pub mod config;
 pub mod delete;
 pub mod doctor;
 pub mod exit;
+pub mod export;
+mod find;
 pub mod list;
 pub mod output;
 pub mod run;
@@ -45,6 +47,7 @@ enum Verb {
     Attach(attach::Attach),
     List(list::List),
     Show(show::Show),
+    Export(export::Export),
     Delete(delete::Delete),
     Check(check::Check),
     Config(config::Config),
@@ -80,6 +83,7 @@ impl Verb {
             Self::Attach(verb) => verb.run(),
             Self::List(verb) => verb.run(),
             Self::Show(verb) => verb.run(),
+            Self::Export(verb) => verb.run(),
             Self::Delete(verb) => verb.run(),
             Self::Check(verb) => verb.run(root, &mut io::stdout()),
             Self::Config(verb) => verb.run(root, &mut io::stdout()),

@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::exit;
-use super::output::{Output, message};
+use super::output::Output;
 use super::state_dir::StateDir;
+use super::{exit, find};
 use crate::report::text;
-use crate::store::{FindError, Store};
 
 /// Show one report.
 #[derive(Debug, Args)]
@@ -32,22 +31,8 @@ impl Show {
 
     /// The text is rendered from the model each time: it needs no `report.txt`, and is as good as this version can.
     fn run_to(self, output: &mut Output<'_>) -> anyhow::Result<u8> {
-        let state_dir = self.state_dir.resolve()?;
-        let Some(store) = Store::open_existing(&state_dir)? else {
-            message(format_args!(
-                "no report '{}': there are no reports in {}",
-                self.id,
-                state_dir.display()
-            ));
+        let Some((store, id)) = find::report(&self.id, self.state_dir)? else {
             return Ok(exit::NOT_FOUND);
-        };
-        let id = match store.find(&self.id) {
-            Ok(id) => id,
-            Err(FindError::Store(error)) => return Err(error.into()),
-            Err(error) => {
-                message(error);
-                return Ok(exit::NOT_FOUND);
-            }
         };
         if self.json {
             output.json(&store.load_json(&id)?)?;

@@ -78,7 +78,8 @@ impl WatchOptions {
     }
 }
 
-fn format(name: &str) -> Result<Format, String> {
+/// A format that this version can write, by its name.
+pub(super) fn format(name: &str) -> Result<Format, String> {
     let format = Format::from_name(name.trim()).ok_or_else(|| format!("unknown format '{name}'"))?;
     if format.available() {
         Ok(format)

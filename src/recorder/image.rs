@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 
+use super::Format;
 use super::host::Host;
 use super::process::{self, Stat, bytes};
 use crate::capture::maps::{self, Maps};
@@ -16,7 +17,7 @@ use crate::sys::Pid;
 use crate::sys::regs::GeneralRegisters;
 
 /// The file's name in the report's directory.
-pub(super) const FILE: &str = "memory.zst";
+pub(super) const FILE: &str = Format::Memory.file_name();
 /// zstd's own default: stacks shrink to a tenth at some 500 MB/s.
 const LEVEL: i32 = 3;
 /// How much is kept of the beginning of a mapped program or library: its headers, and mostly its build id.

@@ -64,6 +64,8 @@ pub enum Format {
     Text,
     /// `memory.zst`.
     Memory,
+    /// `core.zst`.
+    Core,
 }
 
 /// Where a recorder writes: empty files that the front opened.
@@ -75,6 +77,8 @@ pub struct Outputs {
     pub text: Option<File>,
     /// `memory.zst`.
     pub memory: Option<File>,
+    /// `core.zst`.
+    pub core: Option<File>,
 }
 
 /// What became of a job.
@@ -112,6 +116,17 @@ impl Format {
             Self::Json => "report.json",
             Self::Text => "report.txt",
             Self::Memory => "memory.zst",
+            Self::Core => "core.zst",
+        }
+    }
+
+    /// What a report calls the file among its attachments.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+            Self::Memory => "memory",
+            Self::Core => "core",
         }
     }
 }

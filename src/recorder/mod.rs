@@ -68,14 +68,17 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
     let maps = image::maps_of(&capture);
     let first_pages = FirstPages::read(&capture, &maps, &descriptors);
     let image = Image::of(&capture, &maps, &first_pages, &host);
-    let memory = outputs.memory.map(|file| write_memory(&image, file));
+    let attachments = write_images(&image, &outputs, &mut outcome);
+    let has_memory = attachments
+        .iter()
+        .any(|attachment| attachment.file == image::FILE);
     let sources = Sources {
         job,
         diagnosis: diagnosis.as_ref(),
         stacks: &stacks,
         modules: &descriptors,
         host: &host,
-        memory: matches!(memory, Some(Ok(_))).then(|| image.layout()),
+        memory: has_memory.then(|| image.layout()),
     };
     let composed = guarded(|| compose(&capture, &sources)).or_else(|reason| {
         outcome.miss("modules", reason);
@@ -92,18 +95,7 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
             return outcome;
         }
     };
-    match memory {
-        Some(Ok(bytes)) => {
-            report.attachments.push(Attachment {
-                kind: "memory".to_owned(),
-                file: image::FILE.to_owned(),
-                bytes: Some(bytes),
-            });
-            outcome.wrote(Format::Memory, bytes);
-        }
-        Some(Err(error)) => outcome.miss(image::FILE, error),
-        None => {}
-    }
+    report.attachments = attachments;
     for missing in &outcome.incomplete {
         report.missing(missing.step.clone(), &missing.reason);
     }
@@ -177,9 +169,24 @@ fn guarded<T>(step: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-fn write_memory(image: &Image<'_>, file: File) -> io::Result<u64> {
-    image.write(BufWriter::new(&file))?;
-    size(&file)
+/// Writes the files that hold memory.
+fn write_images(image: &Image<'_>, outputs: &Outputs, outcome: &mut Outcome) -> Vec<Attachment> {
+    let mut attachments = Vec::new();
+    for (format, file) in [(Format::Memory, &outputs.memory), (Format::Core, &outputs.core)] {
+        let Some(file) = file else { continue };
+        match image.write(BufWriter::new(file)).and_then(|()| size(file)) {
+            Ok(bytes) => {
+                attachments.push(Attachment {
+                    kind: format.kind().to_owned(),
+                    file: format.file_name().to_owned(),
+                    bytes: Some(bytes),
+                });
+                outcome.wrote(format, bytes);
+            }
+            Err(error) => outcome.miss(format.file_name(), error),
+        }
+    }
+    attachments
 }
 
 fn write_text(text: &str, mut file: File) -> io::Result<u64> {

@@ -103,6 +103,7 @@ impl Order {
             json: output(Format::Json).ok_or(RoleError::Descriptors)?,
             text: output(Format::Text),
             memory: output(Format::Memory),
+            core: output(Format::Core),
         };
         let mut modules: Vec<File> = Vec::new();
         while modules.len() < expected {

@@ -116,6 +116,7 @@ impl Files {
             json: self.json.try_clone().unwrap(),
             text: Some(self.text.try_clone().unwrap()),
             memory: Some(self.memory.try_clone().unwrap()),
+            core: None,
         }
     }
 

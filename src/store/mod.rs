@@ -18,6 +18,7 @@
 //! whoever may write to one report's directory must not be able to direct us elsewhere (CVE-2022-4415 and its kin).
 //! Directories are created 0700, files 0600.
 
+mod core;
 mod dir;
 mod error;
 mod id;
@@ -28,6 +29,7 @@ mod read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+pub use self::core::{CoreError, StoredCore};
 pub use error::StoreError;
 pub use id::{Id, ParseIdError};
 pub use location::{NoStateDir, default_state_dir};

@@ -367,7 +367,7 @@ mod tests {
         }
         let core = Core {
             mappings: vec![mapping(0x1000, 0x3000)],
-            kept: vec![0x1000..0x3000],
+            kept: std::iter::once(0x1000..0x3000).collect(),
             ..Core::default()
         };
         let mut file = Vec::new();

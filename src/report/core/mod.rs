@@ -205,6 +205,6 @@ mod tests {
         assert_eq!(read(0x1064, 64), memory[100..110]);
         assert!(read(0xfff, 4).is_empty() && read(0x1030, 4).is_empty() && read(0x2000, 4).is_empty());
         let top = Pieces::new([(u64::MAX - 3, memory.as_slice())]);
-        assert_eq!(top.ranges(), [u64::MAX - 3..u64::MAX]);
+        assert_eq!(top.ranges().first(), Some(&(u64::MAX - 3..u64::MAX)));
     }
 }

@@ -130,7 +130,8 @@ impl Recording {
         let report = small::of_end(id.as_str(), &service.name, &end);
         let mut job = job(service, &id);
         // Nothing of its memory is left.
-        job.formats.retain(|format| *format != recorder::Format::Memory);
+        job.formats
+            .retain(|format| matches!(format, recorder::Format::Json | recorder::Format::Text));
         let killed = signal == Some(SigNo::KILL);
         let out_of_memory = killed.then(|| oom::evidence(end.process)).flatten();
         job.ended = Some(Ended {
@@ -319,11 +320,13 @@ fn id(service: &Service, news: &News) -> Result<Id, String> {
 }
 
 fn job(service: &Service, id: &Id) -> Job {
-    let text = service
-        .report
-        .formats
-        .contains(&Format::Text)
-        .then_some(recorder::Format::Text);
+    let on_request = [
+        (Format::Text, recorder::Format::Text),
+        (Format::Core, recorder::Format::Core),
+    ];
+    let asked_for = on_request
+        .into_iter()
+        .filter(|(format, _)| service.report.formats.contains(format));
     Job {
         id: id.to_string(),
         service: recorder::Service {
@@ -332,7 +335,7 @@ fn job(service: &Service, id: &Id) -> Job {
         },
         formats: [recorder::Format::Json, recorder::Format::Memory]
             .into_iter()
-            .chain(text)
+            .chain(asked_for.map(|(_, format)| format))
             .collect(),
         ..Job::default()
     }

@@ -7,9 +7,11 @@ mod programs;
 mod report;
 mod sickbay;
 
+pub(crate) mod debuggers;
 pub(crate) mod proc;
 
 pub(crate) use deadline::{DEADLINE, await_that};
+pub(crate) use debuggers::{Calls, Debugger};
 pub(crate) use dying::{Dying, dying};
 pub(crate) use process::{Ended, Outcome, Running, run, spawn};
 pub(crate) use programs::{fixture, found_in_path, is_root, skip, unprivileged};

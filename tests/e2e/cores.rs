@@ -1,0 +1,136 @@
+//! Core files: what gdb, lldb and eu-stack make of them.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Calls, Debugger, Report, Sickbay, debuggers, fixture, run};
+
+/// A death, and its core exported as a plain ELF file.
+struct Death {
+    sickbay: Sickbay,
+    program: PathBuf,
+}
+
+impl Death {
+    #[track_caller]
+    fn of(program: &str, arguments: &[&str]) -> Self {
+        let program = fixture(program);
+        let sickbay = Sickbay::new();
+        sickbay.run(&program, arguments);
+        Self { sickbay, program }
+    }
+
+    fn report(&self) -> Report {
+        self.sickbay.only_report()
+    }
+
+    #[track_caller]
+    fn core(&self) -> PathBuf {
+        let core = self.sickbay.scratch().join("core");
+        let mut export = self.sickbay.verb("export");
+        let outcome = run(export.args(["--format", "core", "-o"]).arg(&core));
+        assert_eq!(outcome.code(), 0, "{outcome:#?}");
+        core
+    }
+
+    /// Every installed tool shows the same calls; returns them.
+    #[track_caller]
+    fn calls_agreed_on(&self, core: &Path) -> Vec<Calls> {
+        let mut agreed: Option<(Debugger, Vec<Calls>)> = None;
+        for debugger in Debugger::installed() {
+            let mut calls = debugger.calls(&self.program, core);
+            let current = calls.first().map(|thread| thread.tid);
+            assert_eq!(current, Some(self.report().number("fault.tid")), "{debugger:?}");
+            calls.sort_by_key(|thread| thread.tid);
+            match &agreed {
+                Some((other, expected)) => assert_eq!(&calls, expected, "{debugger:?} and {other:?}"),
+                None => agreed = Some((debugger, calls)),
+            }
+        }
+        agreed.map(|(_, calls)| calls).unwrap_or_default()
+    }
+}
+
+#[test]
+fn every_tool_shows_the_calls_of_every_thread() {
+    let death = Death::of("workers", &["4", "2"]);
+    let calls = death.calls_agreed_on(&death.core());
+    let report = death.report();
+    assert_eq!(calls.len(), report.list("threads").len());
+    let faulting = report.number("fault.tid");
+    for thread in &calls {
+        let expected: &[&str] = if thread.tid == faulting {
+            &["fault_holding", "work", "start_thread", "clone3"]
+        } else if thread.tid == report.number("process.pid") {
+            &["main", "libc_start_call_main", "libc_start_main_impl", "start"]
+        } else {
+            &["work", "start_thread", "clone3"]
+        };
+        // The others may still be on their way into their loops.
+        let outermost = &thread.functions[thread.functions.len().saturating_sub(expected.len())..];
+        assert_eq!(outermost, expected, "{thread:?}");
+    }
+}
+
+#[test]
+fn every_tool_follows_other_deaths_too() {
+    for (program, arguments) in [
+        ("die", &["abort"][..]),
+        ("die", &["handler-reset-reraise"]),
+        ("die", &["div-zero"]),
+        ("die", &["bus-mmap"]),
+        ("die_cxx", &["uncaught"]),
+    ] {
+        let death = Death::of(program, arguments);
+        let calls = death.calls_agreed_on(&death.core());
+        assert!(
+            calls.iter().all(|thread| thread.functions.len() > 2),
+            "{program} {arguments:?}: {calls:#?}"
+        );
+    }
+}
+
+#[test]
+fn gdb_knows_the_signal_and_its_address() {
+    if !Debugger::installed().contains(&Debugger::Gdb) {
+        return;
+    }
+    let death = Death::of("workers", &["2", "1"]);
+    let commands = [
+        "p $_siginfo.si_signo",
+        "p $_siginfo._sifields._sigfault.si_addr",
+        "p $mxcsr",
+    ];
+    let shown = debuggers::gdb(&death.program, &death.core(), &commands);
+    assert!(
+        shown.contains("$1 = 11\n$2 = (void *) 0x8\n$3 = [ IM DM ZM OM UM PM ]"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_core_that_is_asked_for_lies_in_the_report() {
+    let sickbay = Sickbay::new().option("--format", "json,core");
+    sickbay.run(fixture("workers"), &["2", "1"]);
+    let report = sickbay.only_report();
+    let core = report.memory("core.zst");
+    assert!(core.starts_with(b"\x7fELF"));
+    let kinds: Vec<_> = report
+        .list("attachments")
+        .iter()
+        .map(|attachment| attachment["kind"].clone())
+        .collect();
+    assert_eq!(kinds, ["memory", "core"]);
+
+    let exported = sickbay.scratch().join("core");
+    let compressed = sickbay.scratch().join("core.zst");
+    for path in [&exported, &compressed] {
+        let mut export = sickbay.verb("export");
+        assert_eq!(
+            run(export.args(["latest", "--format", "core", "-o"]).arg(path)).code(),
+            0
+        );
+    }
+    assert_eq!(std::fs::read(exported).unwrap(), core);
+    let compressed = std::fs::read(compressed).unwrap();
+    assert_eq!(zstd::decode_all(compressed.as_slice()).unwrap(), core);
+}
