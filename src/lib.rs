@@ -20,7 +20,7 @@
 //!
 //! ```text
 //! cli/         one file per verb; parses, calls, prints. No logic of its own
-//! supervisor/  the front: tracers kept alive, incidents handed to recorders
+//! supervisor/  the front: tracers kept alive, incidents and captures on demand handed to recorders
 //! tracer/      the tracer process: the path of ONE fault: capture -> diagnose -> decide -> act -> hand over
 //! recorder/    the recorder process: capture -> report -> files
 //! -------------------------------------------------------------------------------------------------------

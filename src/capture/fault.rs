@@ -1,4 +1,4 @@
-//! One fault, copied whole: what is taken in which order while threads are held.
+//! One fault, or one process on demand, copied whole: what is taken in which order while threads are held.
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
@@ -24,8 +24,10 @@ const MAX_STAT: u64 = 4096;
 /// What is copied.
 #[derive(Debug)]
 pub struct Subject<'a> {
-    /// The thread that took the signal.
-    pub thread: &'a Stopped,
+    /// The thread that took the signal; of a capture on demand, any that lives.
+    pub tid: Tid,
+    /// The same, stopped for its signal; none for a capture on demand.
+    pub thread: Option<&'a Stopped>,
     /// Its process.
     pub process: Pid,
     /// When that started.
@@ -82,7 +84,7 @@ impl Ledger {
 /// Copies a stopped thread, the frozen ones beside it, and what /proc says of their process.
 pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> Copied {
     let mut capture = Capture::default();
-    let tid = subject.thread.tid();
+    let tid = subject.tid;
     let mut ledger = Ledger(Instant::now());
     capture.facts.kind = if subject.signal.is_some() {
         Kind::Fault
@@ -91,10 +93,10 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     };
     capture.facts.time_us = wall_clock(subject.seen);
     capture.facts.process.start_time = subject.start.0;
-    capture.facts.missing.extend_from_slice(&frozen.missing);
 
     let mut registers = Vec::with_capacity(frozen.threads.len() + 1);
-    for thread in std::iter::once(subject.thread).chain(frozen.threads.iter().map(|(thread, _)| thread)) {
+    let others = frozen.threads.iter().map(|(thread, _)| thread);
+    for thread in subject.thread.into_iter().chain(others) {
         let place = capture.facts.threads.len();
         registers.extend(capture.copy_registers(thread).map(|general| (place, general)));
     }
@@ -115,7 +117,10 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     capture.copy_stacks(&memory, &maps, &registers, options);
     ledger.close(&mut capture, "stacks");
 
-    if let Some((_, general)) = registers.first().filter(|(place, _)| *place == 0) {
+    let faulting = registers
+        .first()
+        .filter(|(place, _)| *place == 0 && subject.thread.is_some());
+    if let Some((_, general)) = faulting {
         capture.copy_around_registers(&memory, &maps, general);
     }
     capture.copy_vdso(&memory, &maps);
@@ -132,6 +137,10 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     ledger.close(&mut capture, "loader");
 
     capture.copy_names(subject.process);
+    capture.describe_running(subject.process, &frozen.left_out);
+    for tid in &frozen.left_out {
+        capture.miss(format!("registers of thread {tid}"), "it did not stop in time");
+    }
     ledger.close(&mut capture, "names");
     Copied { capture, files }
 }
@@ -144,13 +153,10 @@ impl Capture {
         let fp = self.copy_set(thread, NT_PRFPREG);
         let extended = EXTENDED_SET.and_then(|kind| self.copy_set(thread, kind));
         self.facts.threads.push(ThreadFacts {
-            tid,
-            name: None,
-            stat: None,
             general,
             fp,
             extended,
-            stack: None,
+            ..ThreadFacts::new(tid)
         });
         match GeneralRegisters::from_bytes(self.get(general?)) {
             Ok(registers) => Some(registers),
@@ -198,7 +204,7 @@ impl Capture {
         let abort_message = (signal == SigNo::ABRT)
             .then(|| self.abort_message(memory, files))
             .flatten();
-        let tid = subject.thread.tid();
+        let tid = subject.tid;
         self.facts.fault = Some(FaultFacts {
             tid,
             signal,
@@ -240,7 +246,7 @@ impl Capture {
 }
 
 /// The name between the outermost parentheses of a stat line.
-fn name_in_stat(stat: &[u8]) -> Option<String> {
+pub(super) fn name_in_stat(stat: &[u8]) -> Option<String> {
     let open = stat.iter().position(|byte| *byte == b'(')?;
     let close = stat.iter().rposition(|byte| *byte == b')')?;
     Some(String::from_utf8_lossy(stat.get(open + 1..close)?).into_owned())

@@ -14,8 +14,9 @@ mod memory;
 mod model;
 mod modules;
 mod process;
+mod running;
 
-pub use freeze::{Frozen, freeze};
+pub use freeze::{Frozen, Prospect, freeze};
 pub use model::{
     Blob, Capture, CaptureError, Facts, FaultFacts, Kind, MemoryRange, Missing, ModuleFile, OpenFile, Pause,
     Phase, Precursor, ProcessFacts, Purpose, StackRange, ThreadFacts,

@@ -147,6 +147,8 @@ pub struct ThreadFacts {
     pub name: Option<String>,
     /// `/proc/PID/task/TID/stat`: state and times.
     pub stat: Option<Blob>,
+    /// `/proc/PID/task/TID/syscall` (proc(5)), of a thread that was not stopped.
+    pub system_call: Option<Blob>,
     /// `NT_PRSTATUS`.
     pub general: Option<Blob>,
     /// `NT_PRFPREG`.
@@ -259,6 +261,22 @@ pub enum CaptureError {
     /// The index claims to be larger than any index is.
     #[error("the index of a capture claims {0} bytes")]
     TooLarge(u64),
+}
+
+impl ThreadFacts {
+    /// A thread of which nothing but its id is known.
+    pub fn new(tid: Tid) -> Self {
+        Self {
+            tid,
+            name: None,
+            stat: None,
+            system_call: None,
+            general: None,
+            fp: None,
+            extended: None,
+            stack: None,
+        }
+    }
 }
 
 impl Capture {

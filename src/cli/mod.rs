@@ -4,6 +4,7 @@
 //! signal that ended it.
 
 pub mod attach;
+pub mod capture;
 pub mod check;
 pub mod config;
 pub mod delete;
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use env_logger::Target;
 
+use crate::report::escape::escaped;
 use crate::supervisor::console;
 use crate::{ipc, recorder, supervisor, tracer};
 
@@ -45,6 +47,7 @@ struct Sickbay {
 enum Verb {
     Run(run::Run),
     Attach(attach::Attach),
+    Capture(capture::Capture),
     List(list::List),
     Show(show::Show),
     Export(export::Export),
@@ -74,13 +77,14 @@ impl Verb {
     fn run(self) -> ExitCode {
         start_log(match self {
             // What these have to say must not hold up what they do.
-            Self::Run(_) | Self::Attach(_) => Target::Pipe(Box::new(console::Log)),
+            Self::Run(_) | Self::Attach(_) | Self::Capture(_) => Target::Pipe(Box::new(console::Log)),
             _ => Target::Stderr,
         });
         let root = Path::new("/");
         let outcome = match self {
             Self::Run(verb) => verb.run(),
             Self::Attach(verb) => verb.run(),
+            Self::Capture(verb) => verb.run(),
             Self::List(verb) => verb.run(),
             Self::Show(verb) => verb.run(),
             Self::Export(verb) => verb.run(),
@@ -103,7 +107,7 @@ fn status_of(error: &anyhow::Error) -> ExitCode {
         // Whoever read our output has seen enough.
         return ExitCode::SUCCESS;
     }
-    let _ = writeln!(io::stderr().lock(), "sickbay: {error:#}");
+    output::message(format_args!("{error:#}"));
     ExitCode::from(watch::status_of(error).unwrap_or(exit::FAILURE))
 }
 
@@ -111,7 +115,7 @@ fn status_of(error: &anyhow::Error) -> ExitCode {
 fn start_log(target: Target) {
     let mut log = ipc::role_log::builder();
     if matches!(target, Target::Stderr) {
-        log.format(|line, record| writeln!(line, "sickbay: {}", record.args()));
+        log.format(|line, record| writeln!(line, "sickbay: {}", escaped(&record.args().to_string())));
     }
     log.target(target).init();
 }

@@ -1,4 +1,4 @@
-//! What `run` and `attach` have in common: the options, and what errors mean for the exit status.
+//! What `run`, `attach` and `capture` have in common: the options, and what errors mean for the exit status.
 
 use std::path::PathBuf;
 
@@ -11,17 +11,14 @@ use crate::supervisor::{FrontError, Options, Refusal};
 use super::exit;
 use super::state_dir::StateDir;
 
-/// Options of `run` and `attach`.
+/// Options of every verb that examines a process.
 #[derive(Debug, clap::Args)]
-pub(super) struct WatchOptions {
+pub(super) struct ServiceOptions {
     /// Read this configuration file instead of the machine's
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     state_dir: StateDir,
-    /// What to do with a fault: deliver, suppress, or several in order, separated by commas
-    #[arg(long, value_name = "ACTION")]
-    action: Option<Ladder>,
     /// What to write for each report, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = format)]
     format: Option<Vec<Format>>,
@@ -33,7 +30,33 @@ pub(super) struct WatchOptions {
     quiet: bool,
 }
 
+/// Options of `run` and `attach`.
+#[derive(Debug, clap::Args)]
+pub(super) struct WatchOptions {
+    #[command(flatten)]
+    service: ServiceOptions,
+    /// What to do with a fault: deliver, suppress, or several in order, separated by commas
+    #[arg(long, value_name = "ACTION")]
+    action: Option<Ladder>,
+}
+
 impl WatchOptions {
+    /// Puts configuration and command line together; `fallback` names a service that has no other name.
+    pub(super) fn front(self, fallback: &str) -> anyhow::Result<Options> {
+        let unavailable = self.action.iter().flat_map(Ladder::unavailable).next();
+        if let Some(unavailable) = unavailable {
+            bail!("action '{unavailable}' is not available yet; use 'deliver' or 'suppress'");
+        }
+        let mut options = self.service.front(fallback)?;
+        if let Some(action) = self.action {
+            options.service.on_fault = action;
+            options.service.rules.clear();
+        }
+        Ok(options)
+    }
+}
+
+impl ServiceOptions {
     /// Puts configuration and command line together; `fallback` names a service that has no other name.
     pub(super) fn front(self, fallback: &str) -> anyhow::Result<Options> {
         let config = self.load()?;
@@ -42,13 +65,6 @@ impl WatchOptions {
             .service(&name)
             .cloned()
             .unwrap_or_else(|| Service::for_run(&name));
-        if let Some(action) = self.action {
-            if let Some(unavailable) = action.unavailable().next() {
-                bail!("action '{unavailable}' is not available yet; use 'deliver' or 'suppress'");
-            }
-            service.on_fault = action;
-            service.rules.clear();
-        }
         if let Some(formats) = self.format {
             service.report.formats = formats;
         }
@@ -96,6 +112,7 @@ pub(super) fn status_of(error: &anyhow::Error) -> Option<u8> {
         match refused {
             _ if bad_config => Some(exit::BAD_CONFIG),
             Some(FrontError::Refused(Refusal { permission: true, .. })) => Some(exit::NOT_PERMITTED),
+            Some(FrontError::Refused(Refusal { absent: true, .. })) => Some(exit::NOT_FOUND),
             _ => None,
         }
     })

@@ -14,6 +14,7 @@
 //! | `abort` | SIGABRT that the process raised: the message, or the functions on the stack |
 //! | `sent` | signals that somebody sent |
 //! | `sentence` | parts of sentences that the families share |
+//! | `waiting` | what a thread waits for, by its system call |
 //! | `exit` | ends that no stop announced: [`diagnose_end`] |
 //! | [`instruction`] | the instruction at the program counter, its operands and memory accesses |
 //! | `address_space` | `/proc/PID/maps` |
@@ -40,6 +41,7 @@ mod stack;
 mod subject;
 mod trap;
 pub mod unwind;
+mod waiting;
 
 use std::io;
 
@@ -56,6 +58,7 @@ pub use address_space::{AddressSpace, Mapping};
 pub use cause::Cause;
 pub use elf::{ElfError, Image, InMemory};
 pub use exit::{Ended, diagnose_end};
+pub use waiting::InCall;
 
 /// What happened, in words and values.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -128,12 +128,7 @@ impl Case {
             .capture
             .keep(&GeneralRegisters::from_named(&self.registers).to_bytes());
         self.capture.facts.threads = vec![ThreadFacts {
-            tid: TID,
-            name: None,
-            stat: None,
             general: Some(general),
-            fp: None,
-            extended: None,
             stack: Some(StackRange {
                 pointer: SP,
                 low: 0x7ffc_0000_0000,
@@ -141,6 +136,7 @@ impl Case {
                 start: SP,
                 data,
             }),
+            ..ThreadFacts::new(TID)
         }];
         self
     }

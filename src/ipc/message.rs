@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::capture::Kind;
 use crate::config::{Action, Service};
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, Tid};
@@ -15,6 +14,8 @@ pub enum ToTracer {
     Begin(Box<Service>),
     /// Take up a process.
     Seize(Pid),
+    /// Copy a process that was taken up, and let it go on.
+    Capture(Pid),
     /// Let go of everything, and end.
     LetGo,
 }
@@ -45,9 +46,11 @@ pub enum FromTracer {
     },
     /// A fault, with everything that was copied. The first descriptor is the capture.
     Incident(Box<Incident>),
-    /// More descriptors of the modules of that incident.
+    /// A copy of a live process. The first descriptor is the capture.
+    Captured(Box<Captured>),
+    /// More descriptors of the modules of that incident or capture.
     Modules {
-        /// [`Incident::number`].
+        /// [`Incident::number`] or [`Captured::number`].
         number: u64,
     },
     /// A process ended in a way that is to be recorded. The descriptor is what /proc still said of it.
@@ -61,10 +64,8 @@ pub enum FromTracer {
 /// A fault and what was done about it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Incident {
-    /// Counts the incidents of this tracer.
+    /// Counts the incidents and captures of this tracer.
     pub number: u64,
-    /// Fault or capture.
-    pub kind: Kind,
     /// The process.
     pub process: Pid,
     /// The thread.
@@ -93,6 +94,27 @@ pub struct Incident {
     pub more: usize,
     /// How many faults before this one were counted and not recorded.
     pub counted: u64,
+}
+
+/// A live process that was copied because somebody asked.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Captured {
+    /// Counts the incidents and captures of this tracer.
+    pub number: u64,
+    /// The process.
+    pub process: Pid,
+    /// Its name.
+    pub comm: String,
+    /// How many threads were stopped and copied.
+    pub threads: usize,
+    /// How many did not stop in time.
+    pub left_out: usize,
+    /// How long the threads were kept from running, microseconds.
+    pub pause_us: u64,
+    /// When they were stopped, microseconds since 1970 UTC.
+    pub time_us: i64,
+    /// How many [`FromTracer::Modules`] messages follow.
+    pub more: usize,
 }
 
 /// What was decided and done, and why.

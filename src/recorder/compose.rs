@@ -251,7 +251,7 @@ fn pause(capture: &Capture) -> Pause {
         *phases.entry(phase.name.clone()).or_insert(0) += phase.us;
     }
     Pause {
-        faulting_us: Some(pause.faulting_us),
+        faulting_us: capture.facts.fault.as_ref().map(|_| pause.faulting_us),
         others_us: Some(pause.others_us),
         phases,
     }

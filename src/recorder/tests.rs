@@ -46,7 +46,12 @@ fn capture() -> Capture {
         (
             4711,
             OTHER_SP,
-            vec![("rip", 0x40_1800), ("rsp", OTHER_SP), ("orig_rax", 202)],
+            vec![
+                ("rip", 0x40_1800),
+                ("rsp", OTHER_SP),
+                ("orig_rax", 202),
+                ("rax", -512_i64 as u64),
+            ],
             b"sleeping stack.",
         ),
         (
@@ -62,12 +67,10 @@ fn capture() -> Capture {
         let stack = capture.keep(bytes);
         let fp = capture.keep(&[7; 512]);
         capture.facts.threads.push(ThreadFacts {
-            tid: Tid(tid),
             name: Some(format!("worker-{tid}")),
             stat: Some(stat),
             general: Some(general),
             fp: Some(fp),
-            extended: None,
             stack: Some(StackRange {
                 pointer: sp,
                 low: sp,
@@ -75,6 +78,7 @@ fn capture() -> Capture {
                 start: sp,
                 data: stack,
             }),
+            ..ThreadFacts::new(Tid(tid))
         });
     }
     let code = capture.keep(&[0xc7, 0x47, 0x08, 0x2a, 0, 0, 0]);
@@ -204,6 +208,7 @@ fn a_fault_becomes_three_files() {
         (&Value::from("R"), &Value::from("S"))
     );
     assert_eq!(sleeping["syscall"]["name"], "futex");
+    assert_eq!(sleeping["waiting"]["kind"], "futex");
     assert_eq!(faulting["cpu_us"], 250_000);
     assert_eq!(faulting["registers"]["rip"], "0x401100");
     assert_eq!(faulting["vector"]["mxcsr"], "07070707");

@@ -5,9 +5,9 @@ use super::host::Host;
 use super::image;
 use super::process::{Stat, bytes};
 use crate::capture::{Capture, StackRange, ThreadFacts};
-use crate::diagnose::system_call_name;
+use crate::diagnose::InCall;
 use crate::report::core::Layout;
-use crate::report::model::{Address, Stack, Syscall, Thread};
+use crate::report::model::{Address, Stack, Syscall, Thread, Waiting};
 use crate::sys::regs::{GeneralRegisters, vector_registers};
 
 /// Threads that a report lists.
@@ -40,9 +40,18 @@ pub(super) fn describe(
         if thread.faulting {
             add_vector_registers(&mut thread, capture, facts);
         }
+        let call = InCall::of(capture, facts);
         if let Some(stat) = bytes(capture, facts.stat).and_then(Stat::parse) {
             thread.cpu_us = host.ticks_us(stat.cpu_ticks());
-            thread.state = Some(state_before(&thread, stat.state).to_string());
+            thread.state = Some(state_before(call.as_ref(), stat.state).to_string());
+        }
+        if let Some(call) = call {
+            thread.waiting = waiting(&call);
+            thread.syscall = Syscall {
+                number: i64::try_from(call.number).ok(),
+                name: call.name().map(str::to_owned),
+                args: call.args.map(Address).to_vec(),
+            };
         }
         if let Some(range) = facts.stack {
             thread.stack = stack(capture, &range, layout);
@@ -57,12 +66,12 @@ fn add_registers(thread: &mut Thread, registers: &GeneralRegisters) {
     thread.registers = named
         .map(|(name, value)| (name.to_owned(), Address(value)))
         .collect();
-    if let Some(call) = registers.system_call() {
-        thread.syscall = Syscall {
-            number: i64::try_from(call.number).ok(),
-            name: system_call_name(call.number).map(str::to_owned),
-            args: call.args.map(Address).to_vec(),
-        };
+}
+
+fn waiting(call: &InCall) -> Waiting {
+    Waiting {
+        kind: call.waits_for().map(str::to_owned),
+        ..Waiting::default()
     }
 }
 
@@ -75,9 +84,9 @@ fn add_vector_registers(thread: &mut Thread, capture: &Capture, facts: &ThreadFa
 
 /// The state before the tracer's stop, which is all that `stat` shows of a stopped thread: it ran, or it slept in
 /// a system call.
-fn state_before(thread: &Thread, state: char) -> char {
+fn state_before(call: Option<&InCall>, state: char) -> char {
     match state {
-        't' if thread.syscall.number.is_some() => 'S',
+        't' if call.is_some_and(|call| call.waits) => 'S',
         't' => 'R',
         other => other,
     }

@@ -9,6 +9,7 @@ pub mod format;
 pub mod model;
 mod summary;
 pub mod text;
+pub mod words;
 
 #[cfg(test)]
 pub(crate) mod sample;

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, SigmaskHow};
 
+use crate::report::escape::escaped;
+
 /// The most lines that wait. Past it the newest are left out.
 const MAX_LINES: usize = 1000;
 /// How long a process that ends waits for its last lines to be taken.
@@ -40,7 +42,7 @@ struct Queue {
     busy: bool,
 }
 
-/// Says a line, soon.
+/// Says a line, soon. What a process may have chosen of it cannot act on the terminal.
 pub fn say(line: &str) {
     let console = CONSOLE.get_or_init(start);
     console.lock().add(line);
@@ -115,7 +117,7 @@ impl Queue {
         }
         let gap = self.gap();
         self.lines.extend(gap);
-        self.lines.push_back(format!("sickbay: {line}\n"));
+        self.lines.push_back(format!("sickbay: {}\n", escaped(line)));
     }
 
     fn next(&mut self) -> Option<String> {

@@ -1,11 +1,11 @@
-//! The front: tracers kept alive, incidents handed to recorders. What `run` and `attach` share.
+//! The front: tracers kept alive, incidents handed to recorders. What `run`, `attach` and `capture` share.
 //!
 //! One `poll(2)`: signals, the tracer, the recorders and the supervised processes are all descriptors there. One more
 //! thread writes to stderr, and does nothing else. Nothing that the front waits for holds up a supervised thread: those are the tracer's.
 //!
 //! | file | subject |
 //! |---|---|
-//! | [`front`] | the loop of `run` and `attach`, and what each event means |
+//! | [`front`] | the loop of these verbs, and what each event means |
 //! | `watch` | one service: its tracer kept alive, and what the tracer has to say |
 //! | [`console`] | what is said to the operator, whoever reads it or not |
 //! | `program` | starting a program so that its first instruction is traced already |
@@ -27,7 +27,7 @@ mod small;
 mod tracer;
 pub(crate) mod watch;
 
-pub use front::{Front, FrontError, Options, Outcome};
+pub use front::{Captured, Front, FrontError, Options, Outcome};
 pub use program::launcher;
 pub use watch::Refusal;
 

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::capture::Kind as CaptureKind;
-use crate::ipc::{Incident, ProcessEnd};
+use crate::ipc::{Captured, Incident, ProcessEnd};
 use crate::report::model::{Action, Exit, Fault, Kind, Process, Report, Service, Signal};
 use crate::sys::signal::code_name;
 use crate::sys::wait::ExitStatus;
@@ -18,15 +17,7 @@ pub(super) fn of_incident(id: &str, service: &str, incident: &Incident) -> Repor
         ..Process::new(incident.process)
     };
     let mut report = Report::new(id, time(incident.time_us), process);
-    report.kind = match incident.kind {
-        CaptureKind::Capture => Kind::Capture,
-        CaptureKind::Exit => Kind::Exit,
-        CaptureKind::Fault => Kind::Fault,
-    };
-    report.service = Service {
-        name: Some(service.to_owned()),
-        ..Service::default()
-    };
+    report.service = named(service);
     report.signal = Signal {
         number: Some(incident.signal),
         name: Some(incident.signal.to_string()),
@@ -57,6 +48,19 @@ pub(super) fn of_incident(id: &str, service: &str, incident: &Incident) -> Repor
     report
 }
 
+/// The record of a live process.
+pub(super) fn of_capture(id: &str, service: &str, captured: &Captured) -> Report {
+    let process = Process {
+        comm: Some(captured.comm.clone()),
+        ..Process::new(captured.process)
+    };
+    let mut report = Report::new(id, time(captured.time_us), process);
+    report.kind = Kind::Capture;
+    report.service = named(service);
+    report.missing("report", UNFINISHED);
+    report
+}
+
 /// The record of a process that ended without a fault that was seen.
 pub(super) fn of_end(id: &str, service: &str, end: &ProcessEnd) -> Report {
     let process = Process {
@@ -65,10 +69,7 @@ pub(super) fn of_end(id: &str, service: &str, end: &ProcessEnd) -> Report {
     };
     let mut report = Report::new(id, time(end.time_us), process);
     report.kind = Kind::Exit;
-    report.service = Service {
-        name: Some(service.to_owned()),
-        ..Service::default()
-    };
+    report.service = named(service);
     match end.status {
         ExitStatus::Exited(status) => {
             report.exit = Exit {
@@ -91,6 +92,13 @@ pub(super) fn of_end(id: &str, service: &str, end: &ProcessEnd) -> Report {
     }
     report.missing("report", UNFINISHED);
     report
+}
+
+fn named(service: &str) -> Service {
+    Service {
+        name: Some(service.to_owned()),
+        ..Service::default()
+    }
 }
 
 fn time(us: i64) -> Timestamp {

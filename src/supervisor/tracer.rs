@@ -51,6 +51,11 @@ impl Tracer {
         self.channel.send(&ToTracer::Seize(process), Vec::new())
     }
 
+    /// Asks it to copy a process that it has taken up.
+    pub(super) fn capture(&mut self, process: Pid) -> Result<(), ChannelError> {
+        self.channel.send(&ToTracer::Capture(process), Vec::new())
+    }
+
     /// Asks it to let go of everything.
     pub(super) fn let_go(&mut self) -> Result<(), ChannelError> {
         self.channel.send(&ToTracer::LetGo, Vec::new())

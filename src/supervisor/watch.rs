@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use crate::config::Service;
-use crate::ipc::{ChannelError, FromTracer, Incident, ProcessEnd, Received};
+use crate::ipc::{Captured, ChannelError, FromTracer, Incident, ProcessEnd, Received};
 use crate::sys::wait;
 use crate::sys::{Pid, SigNo};
 
@@ -60,7 +60,9 @@ pub(crate) enum News {
     Refused(Refusal),
     /// A fault, with its capture and modules.
     Incident(Box<Incident>, Vec<OwnedFd>),
-    /// More modules of the incident of that number.
+    /// A copy of a live process, with its modules.
+    Captured(Box<Captured>, Vec<OwnedFd>),
+    /// More modules of the incident or copy of that number.
     Modules(u64, Vec<OwnedFd>),
     /// A process ended in a way that is to be recorded.
     Ended(Box<ProcessEnd>, Vec<OwnedFd>),
@@ -136,6 +138,14 @@ impl Watch {
             attached: false,
         });
         Ok(())
+    }
+
+    /// Asks for a copy of a process that is attached. The answer is [`News::Captured`] or [`News::Refused`].
+    pub(crate) fn capture(&mut self, pid: Pid) -> Result<(), StartError> {
+        match &mut self.tracer {
+            Some(tracer) => Ok(tracer.capture(pid)?),
+            None => Ok(()),
+        }
     }
 
     /// Forgets the processes that `keep` does not want; the tracer knows by itself which have ended.
@@ -237,6 +247,7 @@ impl Watch {
                 absent,
             }),
             FromTracer::Incident(incident) => News::Incident(incident, descriptors),
+            FromTracer::Captured(captured) => News::Captured(captured, descriptors),
             FromTracer::Modules { number } => News::Modules(number, descriptors),
             FromTracer::Ended(end) => News::Ended(end, descriptors),
             FromTracer::Warning(text) => News::Warning(text),

@@ -199,6 +199,16 @@ impl Stopped {
         )
     }
 
+    /// Makes a system call that this stop interrupted restart, where it would otherwise return `EINTR` for it.
+    pub fn restart_interrupted_call(&self) {
+        if let Ok(mut registers) = self.registers()
+            && registers.restart_interrupted_call()
+        {
+            // Failure means that the thread died.
+            let _ = self.set_registers(&registers);
+        }
+    }
+
     /// The `siginfo_t` of the signal it stopped for.
     pub fn siginfo(&self) -> Result<SigInfo> {
         let mut bytes = [0_u8; SigInfo::SIZE];

@@ -122,6 +122,11 @@ impl Waiting {
         self.recent.retain(|active| active.tid != tid);
     }
 
+    /// Somebody else has taken signals that announced events: look at every tracee before the next long wait.
+    pub fn expect_events(&mut self) {
+        self.quiet = false;
+    }
+
     /// Waits for the next event. `held` says whether a stop stays unanswered meanwhile: a wait for all would
     /// report it again and again.
     pub fn next(&mut self, wake: &Wake, held: bool) -> Waited {

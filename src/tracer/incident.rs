@@ -4,25 +4,18 @@
 //! process, so every thread may be frozen and copied; one that is suppressed concerns its thread alone. The
 //! pause ends with the action. What follows (sealing the copy, telling the front) keeps no thread waiting.
 
-use std::os::fd::OwnedFd;
-use std::time::Duration;
-
 use crate::capture::fault::{Copied, Handled, Subject, copy, micros, wall_clock};
-use crate::capture::{Frozen, Kind, Phase, freeze};
+use crate::capture::{Frozen, Phase, Prospect, freeze};
 use crate::config::Action;
-use crate::ipc::{FromTracer, Incident, Verdict, seal_capture};
+use crate::ipc::{FromTracer, Incident, Verdict};
 use crate::policy::{self, Admission, Decision, FaultFacts, Origin};
 use crate::sys::deadline::Deadline;
 use crate::sys::regs::GeneralRegisters;
 use crate::sys::{StartTime, fail};
 use crate::trace::{Fault, status::Status};
 
-use super::{Tracer, TracerError};
-
-/// The longest that one fault may hold a process. A tracer that takes longer ends, and the signal takes effect.
-const HOLD: Duration = Duration::from_secs(10);
-/// Module descriptors in one message.
-const DESCRIPTORS: usize = 200;
+use super::handing::messages_after_the_first;
+use super::{HOLD, Tracer, TracerError};
 
 impl Tracer {
     /// Takes a fault along its path.
@@ -64,11 +57,13 @@ impl Tracer {
         if !recorded {
             return Ok(());
         }
+        if decision.taken != Action::Deliver {
+            copied.capture.describe_siblings(process);
+        }
         self.incidents += 1;
         let place = Place::of(&copied);
         let incident = Incident {
             number: self.incidents,
-            kind: Kind::Fault,
             process,
             tid,
             thread_name: names.thread,
@@ -81,14 +76,10 @@ impl Tracer {
             offset: place.offset,
             time_us: wall_clock(seen),
             verdict: verdict(decision),
-            more: copied
-                .files
-                .len()
-                .saturating_sub(DESCRIPTORS)
-                .div_ceil(DESCRIPTORS),
+            more: messages_after_the_first(&copied),
             counted: self.budget.take_counted(),
         };
-        self.hand_over(incident, copied)?;
+        self.hand_over(FromTracer::Incident(Box::new(incident)), self.incidents, copied)?;
         fail::point("tracer.fault.handed");
         Ok(())
     }
@@ -116,7 +107,7 @@ impl Tracer {
         let known = self.engine.threads_of(fault.process);
         freeze(
             fault.process,
-            fault.thread.tid(),
+            Prospect::Dies(fault.thread.tid()),
             known,
             self.service.freeze_timeout.0,
         )
@@ -131,7 +122,8 @@ impl Tracer {
             seen: handled.seen,
         });
         let subject = Subject {
-            thread: &fault.thread,
+            tid: fault.thread.tid(),
+            thread: Some(&fault.thread),
             process: fault.process,
             start: self.engine.start_time(fault.process).unwrap_or(StartTime(0)),
             signal: Some(fault.signal),
@@ -150,28 +142,6 @@ impl Tracer {
         if self.engine.has_departing() {
             self.audit.step = self.audit.step.min(1);
             self.schedule();
-        }
-    }
-
-    fn hand_over(&mut self, incident: Incident, copied: Copied) -> Result<(), TracerError> {
-        let memory = match seal_capture(&copied.capture) {
-            Ok(memory) => memory,
-            Err(error) => {
-                log::error!("{}: {error}", incident.process);
-                return self.say(FromTracer::Incident(Box::new(Incident { more: 0, ..incident })));
-            }
-        };
-        let number = incident.number;
-        let mut files = copied.files.into_iter();
-        let mut descriptors: Vec<OwnedFd> = vec![memory];
-        descriptors.extend(files.by_ref().take(DESCRIPTORS));
-        self.say_with(FromTracer::Incident(Box::new(incident)), descriptors)?;
-        loop {
-            let more: Vec<OwnedFd> = files.by_ref().take(DESCRIPTORS).collect();
-            if more.is_empty() {
-                return Ok(());
-            }
-            self.say_with(FromTracer::Modules { number }, more)?;
         }
     }
 }

@@ -8,7 +8,9 @@
 //! cause leaves the service running.
 
 mod departure;
+mod handing;
 mod incident;
+mod on_demand;
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -31,6 +33,9 @@ const AUDITS: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(30),
 ];
+/// The longest that a process is held for one fault or one capture. A tracer that takes longer ends, which lets the
+/// process go on, and a signal take effect.
+const HOLD: Duration = Duration::from_secs(10);
 /// How long a tracer that lets go waits for its front to take the last messages.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -128,6 +133,7 @@ impl Tracer {
             match message {
                 ToTracer::Begin(service) => self.service = *service,
                 ToTracer::Seize(process) => self.seize(process)?,
+                ToTracer::Capture(process) => self.capture(process)?,
                 ToTracer::LetGo => return Ok(false),
             }
         }

@@ -1,8 +1,8 @@
-//! Signals that a thread ignores interrupt none of its blocking system calls, supervised or not.
+//! Signals that a thread ignores interrupt none of its blocking system calls, supervised or not; a capture neither.
 
 use std::process::Command;
 
-use crate::support::{Sickbay, fixture, run};
+use crate::support::{Sickbay, fixture, run, spawn};
 
 const SIGNALS: &str = "40";
 
@@ -26,4 +26,29 @@ fn ignored_signals_interrupt_no_call() {
         }
     }
     assert!(interrupted.is_empty(), "{interrupted:#?}");
+}
+
+/// Twice: the second capture finds some of the calls in their restart.
+#[test]
+fn a_capture_interrupts_no_call() {
+    let calls = run(Command::new(fixture("eintr")).arg("--list")).stdout;
+    let mut noticed = Vec::new();
+    for call in calls.lines() {
+        let mut program = spawn(Command::new(fixture("eintr")).args([call, "stdin"]));
+        program.stdout_line("ready");
+        let sickbay = Sickbay::new();
+        for _ in 0..2 {
+            let (report, outcome) = sickbay.capture(program.pid());
+            assert_eq!(
+                (outcome.code(), report.text("kind")),
+                (0, "capture"),
+                "{outcome:#?}"
+            );
+        }
+        let outcome = program.finish();
+        if outcome.stdout.lines().last() != Some(&format!("{call}: sent 0, interrupted 0")) {
+            noticed.push(outcome.stdout);
+        }
+    }
+    assert!(noticed.is_empty(), "{noticed:#?}");
 }

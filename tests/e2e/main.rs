@@ -27,6 +27,7 @@ mod architecture;
 mod attach;
 mod bad_input;
 mod blocking_calls;
+mod capture;
 mod cores;
 mod dying;
 mod group_stop;

@@ -59,7 +59,8 @@ impl Held {
             Event::Ended(_, status) => panic!("it ended: {status:?}"),
         });
         let subject = Subject {
-            thread: &thread,
+            tid: thread.tid(),
+            thread: Some(&thread),
             process,
             start: StartTime(0),
             signal: Some(SigNo::SEGV),

@@ -5,7 +5,7 @@ use std::process::Command;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Sickbay, fixture, run};
+use crate::support::{Sickbay, await_that, fixture, proc, run};
 
 const SUPPRESS_SIGTERM: &str = r#"
 [[service]]
@@ -89,5 +89,33 @@ fn actions_that_are_not_there_yet_are_known() {
     assert!(
         said.contains("unwind") && said.contains("not available yet"),
         "{outcome:#?}"
+    );
+}
+
+/// The others run on: what /proc tells of them needs no stop.
+#[test]
+fn siblings_of_a_thread_that_goes_on_are_described() {
+    let sickbay = Sickbay::new().configured(SUPPRESS_SIGTERM);
+    let mut supervisor = sickbay.start(fixture("server"), &["4"]);
+    supervisor.stdout_line("listening");
+    let is_server = |pid: &i32| {
+        proc::tasks(*pid)
+            .first()
+            .is_some_and(|task| task.name == "server")
+    };
+    let pid = proc::children(supervisor.pid())
+        .into_iter()
+        .find(is_server)
+        .unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    let report = await_that("a whole report", || {
+        sickbay.reports().into_iter().find(|report| report.has("threads"))
+    });
+    let threads = report.list("threads");
+    let with_registers = threads.iter().filter(|thread| thread["registers"].is_object());
+    assert_eq!((threads.len(), with_registers.count()), (5, 1), "{report:?}");
+    assert!(
+        threads.iter().all(|thread| thread["syscall"]["name"].is_string()),
+        "{threads:#?}"
     );
 }

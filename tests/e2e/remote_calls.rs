@@ -9,8 +9,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use sickbay::capture::freeze;
 use sickbay::capture::maps::Maps;
+use sickbay::capture::{Prospect, freeze};
 use sickbay::isolate::inject::{self, Call};
 use sickbay::isolate::sites::{Finder, Sites};
 use sickbay::sys::memory::Memory;
@@ -80,7 +80,7 @@ impl Tracer {
     /// Lets go of every thread, so that the process ends without us.
     fn deliver(mut self, fault: Fault) {
         let known = self.engine.threads_of(fault.process);
-        let others = freeze(fault.process, fault.thread.tid(), known, FREEZE);
+        let others = freeze(fault.process, Prospect::Dies(fault.thread.tid()), known, FREEZE);
         self.engine.deliver(fault, others.threads);
     }
 

@@ -1,5 +1,6 @@
 /* eintr CALL [N]: a thread blocks in CALL while ignored signals (SIGCHLD, SIGURG, SIGWINCH by default, SIGPIPE by SIG_IGN) reach it N times.
- * Prints "CALL: sent N, interrupted I"; I is 0 for every call untraced. `eintr --list` prints the calls. */
+ * Prints "CALL: sent N, interrupted I"; I is 0 for every call untraced. `eintr --list` prints the calls.
+ * eintr CALL stdin: the same without signals; it prints that line at the end of its input. */
 #include "fixture.h"
 
 #include <arpa/inet.h>
@@ -294,7 +295,14 @@ static void *block(void *nothing_given)
     return nothing_given;
 }
 
-static void run(long rounds)
+static void await_end_of_input(void)
+{
+    while (getchar() != EOF)
+        ;
+    await_thread_state(blocked_tid, 'S');
+}
+
+static void run(long rounds, int wait_for_input)
 {
     static const int ignored[] = {SIGCHLD, SIGURG, SIGWINCH, SIGPIPE};
     pthread_t thread;
@@ -306,6 +314,8 @@ static void run(long rounds)
         sched_yield();
     await_thread_state(blocked_tid, 'S');
     say("ready %d", getpid());
+    if (wait_for_input)
+        await_end_of_input();
     for (long round = 0; round < rounds; round++) {
         int signal = ignored[round % (long)(sizeof ignored / sizeof *ignored)];
         need(syscall(SYS_tgkill, getpid(), blocked_tid, signal) == 0, "tgkill");
@@ -324,7 +334,8 @@ int main(int argc, char **argv)
             say("%s", calls[index].name);
         else if (strcmp(name, calls[index].name) == 0) {
             chosen = &calls[index];
-            run(number_or(argc, argv, 2, 100));
+            int wait_for_input = argc > 2 && strcmp(argv[2], "stdin") == 0;
+            run(wait_for_input ? 0 : number_or(argc, argv, 2, 100), wait_for_input);
         }
     }
     return strcmp(name, "--list") == 0 ? 0 : FIXTURE_BROKEN;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::model::{Frame, FrameKind, Kind, Report, Thread};
+use super::super::words::{count, duration};
 use super::in_module;
-use super::page::{Page, count, duration};
+use super::page::Page;
 
 /// How many different things that threads wait for are named.
 const MAX_WAITS: usize = 3;

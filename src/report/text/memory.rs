@@ -1,7 +1,8 @@
 //! Memory around registers, code around the program counter, and the map around the fault.
 
 use super::super::model::{Address, Map, Memory, Report};
-use super::page::{Page, count};
+use super::super::words::count;
+use super::page::Page;
 
 /// Bytes in a line of a dump.
 const ROW: usize = 16;

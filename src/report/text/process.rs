@@ -1,7 +1,8 @@
 //! The process as a whole: logs, modules, files, limits; then the report itself: its files, its cost, its gaps.
 
 use super::super::model::{Limit, LogLine, Report};
-use super::page::{Page, duration};
+use super::super::words::duration;
+use super::page::Page;
 
 /// Log lines that are shown; the last ones.
 const MAX_LOG_LINES: usize = 50;

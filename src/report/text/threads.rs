@@ -3,8 +3,9 @@
 use indexmap::IndexMap;
 
 use super::super::model::{FrameKind, Report, Thread};
+use super::super::words::count;
 use super::in_module;
-use super::page::{Page, count};
+use super::page::Page;
 use super::stack::{title, write_frames};
 
 /// Frames of a thread that are shown.

@@ -1,9 +1,10 @@
-//! The loop of `run` and `attach`.
+//! The loop of `run`, `attach` and `capture`.
 //!
 //! | file | subject |
 //! |---|---|
 //! | [`job`] | the program as a job of its shell: signals, stops, end |
 //! | [`news`] | what the watch says, and what follows |
+//! | [`on_demand`] | a watch that is for one capture |
 //! | [`error`] | why a watch does not take place |
 //!
 //! A front ends in three steps: it lets its tracer go, which releases every thread; it waits for what the tracer
@@ -12,6 +13,7 @@
 mod error;
 mod job;
 mod news;
+mod on_demand;
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -31,6 +33,8 @@ use super::signals::Signals;
 use super::watch::Watch;
 pub use error::FrontError;
 use error::{no_pidfd, system};
+pub use on_demand::Captured;
+use on_demand::OnDemand;
 
 /// What a front needs to know.
 #[derive(Debug)]
@@ -63,6 +67,7 @@ pub struct Front {
     program: Option<Program>,
     program_end: Option<ExitStatus>,
     recording: Recording,
+    on_demand: Option<OnDemand>,
     outcome: Option<Outcome>,
     files: FileLimit,
 }
@@ -84,11 +89,7 @@ impl Front {
     /// Watches running processes until they end, or somebody asks to let go.
     pub fn attach(options: Options, processes: &[Pid]) -> Result<Outcome, FrontError> {
         let mut front = Self::new(options)?;
-        front.watch.start()?;
-        for pid in processes {
-            let pidfd = pidfd::open(*pid).map_err(|source| no_pidfd(*pid, source))?;
-            front.watch.take_up(*pid, Some(pidfd))?;
-        }
+        front.take_up(processes)?;
         front.serve()
     }
 
@@ -105,12 +106,22 @@ impl Front {
             signals: Signals::install().map_err(system("handle signals"))?,
             program: None,
             program_end: None,
+            on_demand: None,
             outcome: None,
             files: raise_file_limit(),
         })
     }
 
-    fn serve(mut self) -> Result<Outcome, FrontError> {
+    fn take_up(&mut self, processes: &[Pid]) -> Result<(), FrontError> {
+        self.watch.start()?;
+        for pid in processes {
+            let pidfd = pidfd::open(*pid).map_err(|source| no_pidfd(*pid, source))?;
+            self.watch.take_up(*pid, Some(pidfd))?;
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Result<Outcome, FrontError> {
         loop {
             if let Some(outcome) = self.finished() {
                 return Ok(outcome);
@@ -123,8 +134,8 @@ impl Front {
                 self.news(news)?;
             }
             self.notice_ends();
-            for line in self.recording.advance() {
-                self.say(&line);
+            for concluded in self.recording.advance() {
+                self.conclude(concluded);
             }
         }
     }

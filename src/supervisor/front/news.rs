@@ -24,6 +24,11 @@ impl Front {
                 self.recording
                     .incident(self.watch.service(), *incident, descriptors)
             }
+            News::Captured(captured, descriptors) => {
+                self.capture_taken(captured.left_out > 0);
+                self.recording
+                    .captured(self.watch.service(), *captured, descriptors)
+            }
             News::Modules(number, descriptors) => {
                 self.recording.modules(self.watch.service(), number, descriptors);
                 None
@@ -55,6 +60,9 @@ impl Front {
     }
 
     fn attached(&mut self, processes: usize, threads: usize) -> Result<(), FrontError> {
+        if self.ask_for_capture()? {
+            return Ok(());
+        }
         match &mut self.program {
             Some(program) if program.is_waiting() => program.open_gate().map_err(system("start the program")),
             None if self.watch.roots().iter().all(|root| root.attached) => {

@@ -15,9 +15,10 @@ use nix::poll::{PollFd, PollFlags};
 use crate::capture::{Capture, Kind};
 use crate::config::{Format, Service};
 use crate::diagnose::Ended;
-use crate::ipc::{Incident, ProcessEnd, seal_capture};
+use crate::ipc::{Captured, Incident, ProcessEnd, seal_capture};
 use crate::recorder::{self, Job};
 use crate::report::Report;
+use crate::report::words::{count, duration};
 use crate::store::{Id, Store};
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, fail};
@@ -25,6 +26,7 @@ use crate::sys::{Pid, SigNo, fail};
 use super::oom;
 use super::recorder::Finished;
 use super::small;
+pub(crate) use stage::Concluded;
 use stage::{Running, Waiting, conclude_small};
 
 /// Recorders that run at once.
@@ -43,6 +45,7 @@ pub(crate) struct Recording {
     store: Store,
     waiting: VecDeque<Waiting>,
     running: Vec<Running>,
+    concluded: Vec<Concluded>,
     told: HashSet<Pid>,
 }
 
@@ -61,6 +64,7 @@ impl Recording {
             store,
             waiting: VecDeque::new(),
             running: Vec::new(),
+            concluded: Vec::new(),
             told: HashSet::new(),
         }
     }
@@ -100,6 +104,39 @@ impl Recording {
             evidence: verdict.evidence,
             rule: verdict.rule,
         });
+        self.take(service, news, &id, report, job, descriptors)
+    }
+
+    /// Takes a copy of a live process.
+    pub(crate) fn captured(
+        &mut self,
+        service: &Service,
+        captured: Captured,
+        descriptors: Vec<OwnedFd>,
+    ) -> Option<String> {
+        let left_out = match captured.left_out {
+            0 => String::new(),
+            left_out => format!(", {left_out} did not stop"),
+        };
+        let news = News {
+            process: captured.process,
+            number: Some(captured.number),
+            headline: format!(
+                "{} ({}): {} captured in {}{left_out}",
+                captured.comm,
+                captured.process,
+                count(captured.threads, "thread"),
+                duration(captured.pause_us)
+            ),
+            time_us: captured.time_us,
+            expected: captured.more,
+        };
+        let id = match id(service, &news) {
+            Ok(id) => id,
+            Err(line) => return Some(line),
+        };
+        let report = small::of_capture(id.as_str(), &service.name, &captured);
+        let job = job(service, &id);
         self.take(service, news, &id, report, job, descriptors)
     }
 
@@ -164,13 +201,13 @@ impl Recording {
         }
     }
 
-    /// Starts recorders and takes what they have finished. Returns lines for the operator.
-    pub(crate) fn advance(&mut self) -> Vec<String> {
-        let mut lines = Vec::new();
+    /// Starts recorders and takes what they have finished.
+    pub(crate) fn advance(&mut self) -> Vec<Concluded> {
+        let mut concluded = std::mem::take(&mut self.concluded);
         for place in (0..self.running.len()).rev() {
             if let Some(finished) = self.finished(place) {
                 let running = self.running.swap_remove(place);
-                lines.push(running.conclude(finished));
+                concluded.push(running.conclude(finished));
             }
         }
         while self.running.len() < MAX_RECORDERS {
@@ -180,11 +217,11 @@ impl Recording {
             if let Some(waiting) = self.waiting.remove(place) {
                 match waiting.start() {
                     Ok(running) => self.running.push(running),
-                    Err(line) => lines.push(line),
+                    Err(small) => concluded.push(*small),
                 }
             }
         }
-        lines
+        concluded
     }
 
     /// The sockets of running recorders.
@@ -201,7 +238,7 @@ impl Recording {
 
     /// Whether nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty()
+        self.waiting.is_empty() && self.running.is_empty() && self.concluded.is_empty()
     }
 
     /// Whether there is a record about that process.
@@ -267,29 +304,24 @@ impl Recording {
             Err(error) => return Some(format!("{headline}; no report: {error}")),
         };
         fail::point("front.incident.small");
-        if !self.has_room_for(service) {
-            return Some(conclude_small(
-                &headline,
-                pending,
-                small,
-                "too many incidents came at once",
-            ));
-        }
-        if number.is_some() && descriptors.is_empty() {
-            return Some(conclude_small(
-                &headline,
-                pending,
-                small,
-                "too many files are open in this process",
-            ));
-        }
         let mut descriptors = descriptors.into_iter();
-        let capture = match descriptors
-            .next()
-            .map_or_else(|| empty_capture(process, time_us), Ok)
-        {
+        let capture = if !self.has_room_for(service) {
+            Err("too many incidents came at once".to_owned())
+        } else if number.is_some() {
+            let capture = descriptors.next();
+            capture.ok_or_else(|| "too many files are open in this process".to_owned())
+        } else {
+            descriptors
+                .next()
+                .map_or_else(|| empty_capture(process, time_us), Ok)
+        };
+        let capture = match capture {
             Ok(capture) => capture,
-            Err(reason) => return Some(conclude_small(&headline, pending, small, &reason)),
+            Err(reason) => {
+                let small = conclude_small(&headline, pending, small, &reason);
+                self.concluded.push(small);
+                return None;
+            }
         };
         let modules = descriptors.collect();
         self.waiting.push_back(Waiting {

@@ -1,10 +1,13 @@
 //! The two stages of an incident on its way to a report: before its recorder runs, and while it runs.
 
+use std::fmt::Display;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::recorder::{Job, Outcome};
 use crate::report::Report;
+use crate::report::model::Kind;
 use crate::store::{Part, PendingReport};
 use crate::supervisor::recorder::{Finished, Recorder};
 use crate::sys::fail;
@@ -39,9 +42,22 @@ pub(super) struct Running {
     pub(super) deadline: Instant,
 }
 
+/// A record that is in the store.
+#[derive(Debug)]
+pub(crate) struct Concluded {
+    /// What the operator is told.
+    pub(crate) line: String,
+    /// What gave rise to it.
+    pub(crate) kind: Kind,
+    /// Its directory.
+    pub(crate) path: PathBuf,
+    /// Whether it is more than the small record.
+    pub(crate) whole: bool,
+}
+
 impl Waiting {
-    /// Starts the recorder. An error is the line for the operator; the small record then has to do.
-    pub(super) fn start(self) -> Result<Running, String> {
+    /// Starts the recorder. Without one the small record has to do.
+    pub(super) fn start(self) -> Result<Running, Box<Concluded>> {
         let Self {
             service,
             headline,
@@ -55,7 +71,10 @@ impl Waiting {
         let names: Vec<&str> = job.formats.iter().map(|format| format.file_name()).collect();
         let parts = match pending.open_parts(&names) {
             Ok(parts) => parts,
-            Err(error) => return Err(conclude_small(&headline, pending, small, &error.to_string())),
+            Err(error) => {
+                let small = conclude_small(&headline, pending, small, &error.to_string());
+                return Err(Box::new(small));
+            }
         };
         match Recorder::start(job, capture, &parts, modules) {
             Ok(recorder) => {
@@ -71,14 +90,17 @@ impl Waiting {
                     deadline,
                 })
             }
-            Err(error) => Err(conclude_small(&headline, pending, small, &error.to_string())),
+            Err(error) => {
+                let small = conclude_small(&headline, pending, small, &error.to_string());
+                Err(Box::new(small))
+            }
         }
     }
 }
 
 impl Running {
-    /// Puts what the recorder has written in place of the small record. Returns the line for the operator.
-    pub(super) fn conclude(self, finished: Finished) -> String {
+    /// Puts what the recorder has written in place of the small record.
+    pub(super) fn conclude(self, finished: Finished) -> Concluded {
         let Self {
             headline,
             pending,
@@ -99,18 +121,19 @@ impl Running {
                 .iter()
                 .any(|written| written.format.file_name() == part.name())
         });
-        let path = pending.path().display().to_string();
-        match pending.commit(parts) {
+        let path = pending.path().to_owned();
+        let (line, whole) = match pending.commit(parts) {
             Ok(()) => {
                 fail::point("front.incident.committed");
-                line(
-                    &headline,
-                    &outcome,
-                    small.action.taken.as_deref().unwrap_or_default(),
-                    &path,
-                )
+                (line(&headline, &outcome, &small, &path), true)
             }
-            Err(error) => format!("{headline}; only a small record, since {error}: {path}"),
+            Err(error) => (only_small(&headline, error, &path), false),
+        };
+        Concluded {
+            line,
+            kind: small.kind,
+            path,
+            whole,
         }
     }
 }
@@ -121,17 +144,30 @@ pub(super) fn conclude_small(
     pending: PendingReport,
     mut small: Report,
     reason: &str,
-) -> String {
+) -> Concluded {
     small.incomplete.clear();
     small.missing("report", reason);
-    let path = pending.path().display().to_string();
-    match pending.replace_small(&small) {
-        Ok(()) => format!("{headline}; only a small record, since {reason}: {path}"),
-        Err(error) => format!("{headline}; only a small record, since {reason} ({error}): {path}"),
+    let path = pending.path().to_owned();
+    let line = match pending.replace_small(&small) {
+        Ok(()) => only_small(headline, reason, &path),
+        Err(error) => only_small(headline, format_args!("{reason} ({error})"), &path),
+    };
+    Concluded {
+        line,
+        kind: small.kind,
+        path,
+        whole: false,
     }
 }
 
-fn line(headline: &str, outcome: &Outcome, taken: &str, path: &str) -> String {
+fn only_small(headline: &str, reason: impl Display, path: &Path) -> String {
+    format!(
+        "{headline}; only a small record, since {reason}: {}",
+        path.display()
+    )
+}
+
+fn line(headline: &str, outcome: &Outcome, small: &Report, path: &Path) -> String {
     // The sentence about an exit begins as the headline ends.
     let repeated = headline.rsplit_once(" was ").map_or("", |(_, what)| what);
     let detail = match outcome.detail.as_deref() {
@@ -139,11 +175,15 @@ fn line(headline: &str, outcome: &Outcome, taken: &str, path: &str) -> String {
         Some(detail) => detail.strip_prefix(repeated).unwrap_or_default().to_owned(),
         None => String::new(),
     };
-    let action = match taken {
+    if small.kind == Kind::Capture {
+        // Its path is what the verb prints.
+        return format!("{headline}{detail}");
+    }
+    let action = match small.action.taken.as_deref().unwrap_or_default() {
         "" => String::new(),
         "deliver" => "; delivered".to_owned(),
         "suppress" => "; suppressed".to_owned(),
         other => format!("; {other}"),
     };
-    format!("{headline}{detail}{action}; report {path}")
+    format!("{headline}{detail}{action}; report {}", path.display())
 }

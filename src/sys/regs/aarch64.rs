@@ -106,6 +106,11 @@ impl GeneralRegisters {
         None
     }
 
+    /// None, as [`Self::system_call`].
+    pub fn blocked_call(&self) -> Option<SystemCall> {
+        None
+    }
+
     /// Never possible here: arm64 decides about the restart before the stop is reported, and keeps the first
     /// argument (`orig_x0`) to itself (arch/arm64/kernel/signal.c, `do_signal`).
     pub fn restart_interrupted_call(&mut self) -> bool {

@@ -53,6 +53,9 @@ const DWARF: [usize; 17] = [
 const INTERRUPTED: u64 = -(libc::EINTR as i64) as u64;
 /// `-ERESTARTNOHAND`, kernel-internal (include/linux/errno.h): restart unless a handler runs.
 const RESTART_UNLESS_HANDLED: u64 = -514_i64 as u64;
+/// What an interrupted system call leaves in rax while its thread is in a stop (include/linux/errno.h): `ERESTARTSYS`,
+/// `ERESTARTNOINTR`, `ERESTARTNOHAND`, `ERESTART_RESTARTBLOCK`.
+const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
 
 /// The general registers of one stopped thread.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -154,6 +157,12 @@ impl GeneralRegisters {
         })
     }
 
+    /// The system call that the thread waits in: one that this stop interrupted, and that has not returned anything.
+    pub fn blocked_call(&self) -> Option<SystemCall> {
+        let interrupted = RESTARTS.contains(&(self.0[RAX] as i64)) || self.0[RAX] == INTERRUPTED;
+        self.system_call().filter(|_| interrupted)
+    }
+
     /// Makes a system call that this stop interrupted restart unless a handler runs; returns whether there
     /// was one to repair.
     ///
@@ -161,8 +170,12 @@ impl GeneralRegisters {
     /// already returned `EINTR`, which nobody would have seen untraced. With `-ERESTARTNOHAND` in its place
     /// the kernel (`arch_do_signal_or_restart`) goes back into the call when the signal has no handler, and
     /// still reports `EINTR` when it has one. A relative timeout starts again from its full value.
+    ///
+    /// `close(2)` has released its descriptor by the time it reports `EINTR`, and must not be repeated: the number may
+    /// belong to another file by then.
     pub fn restart_interrupted_call(&mut self) -> bool {
-        let interrupted = (self.0[ORIG_RAX] as i64) >= 0 && self.0[RAX] == INTERRUPTED;
+        let number = self.0[ORIG_RAX] as i64;
+        let interrupted = number >= 0 && number != libc::SYS_close && self.0[RAX] == INTERRUPTED;
         if interrupted {
             self.0[RAX] = RESTART_UNLESS_HANDLED;
         }
@@ -278,6 +291,24 @@ mod tests {
         assert!(!outside.restart_interrupted_call());
         let mut finished = GeneralRegisters::from_named(&[("orig_rax", 232), ("rax", 1)]);
         assert!(!finished.restart_interrupted_call());
+        let closed = &[("orig_rax", libc::SYS_close as u64), ("rax", INTERRUPTED)];
+        assert!(!GeneralRegisters::from_named(closed).restart_interrupted_call());
+    }
+
+    #[test]
+    fn a_call_that_has_returned_is_not_waited_in() {
+        let futex =
+            |rax: i64| GeneralRegisters::from_named(&[("orig_rax", 202), ("rax", rax as u64), ("rdi", 8)]);
+        for waiting in [-4, -512, -514, -516] {
+            assert_eq!(
+                futex(waiting).blocked_call().map(|call| call.args[0]),
+                Some(8),
+                "{waiting}"
+            );
+        }
+        assert_eq!(futex(0).blocked_call(), None);
+        assert_eq!(futex(-110).blocked_call(), None);
+        assert!(futex(0).system_call().is_some());
     }
 
     #[test]

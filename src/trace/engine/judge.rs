@@ -57,7 +57,7 @@ impl Engine {
                     .thread(tid)
                     .is_some_and(|known| known.after_group_stop());
                 if !stopped {
-                    repair(&thread);
+                    thread.restart_interrupted_call();
                 }
             }
         }
@@ -93,15 +93,5 @@ impl Engine {
                 seen,
             });
         }
-    }
-}
-
-/// Makes a system call that the stop of an ignored signal interrupted restart.
-pub(super) fn repair(thread: &Stopped) {
-    if let Ok(mut registers) = thread.registers()
-        && registers.restart_interrupted_call()
-    {
-        // Failure means that the thread died.
-        let _ = thread.set_registers(&registers);
     }
 }

@@ -11,7 +11,7 @@ mod judge;
 mod turn;
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::sys::fail;
 use crate::sys::ptrace::{Options, PtraceError, Stopped};
@@ -25,7 +25,6 @@ use super::disposition::Dispositions;
 use super::machine::{Answer, Machine, Notice};
 use super::waiting::{Waited, Waiting};
 use audit::Departing;
-use judge::repair;
 pub use turn::{Ending, Fault, HandledFault, Turn};
 
 /// How many of the processes that ended last are remembered as having belonged to the service.
@@ -48,6 +47,8 @@ pub struct Engine {
     processes: HashMap<Pid, Process>,
     departing: Vec<Departing>,
     ended: VecDeque<Pid>,
+    /// Threads that we asked to stop and that have not done so yet.
+    interrupted: HashSet<Tid>,
     stops: u64,
 }
 
@@ -62,6 +63,7 @@ impl Engine {
             processes: HashMap::new(),
             departing: Vec::new(),
             ended: VecDeque::with_capacity(MAX_ENDED),
+            interrupted: HashSet::new(),
             stops: 0,
         }
     }
@@ -161,7 +163,7 @@ impl Engine {
     pub fn suppress(&mut self, fault: Fault) {
         let tid = fault.thread.tid();
         self.machine.resumed(tid);
-        repair(&fault.thread);
+        fault.thread.restart_interrupted_call();
         self.note(tid, fault.thread.cont(None));
     }
 
@@ -186,6 +188,19 @@ impl Engine {
         if let Some(known) = self.forget(process) {
             self.departs(process, known.start);
         }
+    }
+
+    /// Lets threads run on that were stopped to be looked at. Only the stops that we caused are answered: any other
+    /// was not consumed, is reported again and takes the usual way. `to_come` are threads that have yet to stop.
+    pub fn release(&mut self, looked_at: Vec<(Stopped, Stop)>, to_come: Vec<Tid>) {
+        self.interrupted.extend(to_come);
+        for (thread, stop) in looked_at {
+            if stop == Stop::Trap {
+                let tid = thread.tid();
+                self.note(tid, thread.cont(None));
+            }
+        }
+        self.waiting.expect_events();
     }
 
     /// Reaps a dead process, so that its parent learns of it.
@@ -222,6 +237,9 @@ impl Engine {
         let tid = thread.tid();
         if stop == Stop::Exec {
             wait::consume(&thread);
+        }
+        if !self.interrupted.is_empty() && self.interrupted.remove(&tid) && stop == Stop::Trap {
+            thread.restart_interrupted_call();
         }
         let message = match stop {
             Stop::NewTask(_) | Stop::Exec => thread.event_message().ok().map(|message| Tid(message as i32)),
@@ -313,6 +331,7 @@ impl Engine {
     fn drop_thread(&mut self, tid: Tid) {
         self.machine.ended(tid);
         self.waiting.remove(tid);
+        self.interrupted.remove(&tid);
     }
 
     /// A thread that died before its answer came is news that its end will bring; a refusal is not expected.

@@ -42,6 +42,12 @@ fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
         .map(str::trim)
 }
 
+/// The number of the system call that a thread sleeps in.
+pub(crate) fn system_call(tid: i32) -> Option<i64> {
+    let line = std::fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
+    line.split(' ').next()?.parse().ok()
+}
+
 /// True while the process exists and is not a zombie.
 pub(crate) fn is_alive(pid: i32) -> bool {
     tasks(pid).iter().any(|task| !matches!(task.state, 'Z' | 'X'))

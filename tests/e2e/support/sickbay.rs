@@ -42,14 +42,14 @@ impl Sickbay {
         })
     }
 
-    /// Adds an option to every `run` and `attach`.
+    /// Adds an option to every `run`, `attach` and `capture`.
     pub(crate) fn option(mut self, name: &str, value: impl AsRef<Path>) -> Self {
         self.options
             .extend([name.to_owned(), value.as_ref().display().to_string()]);
         self
     }
 
-    /// Writes a configuration and passes it to every `run` and `attach`, as the service `api`.
+    /// Writes a configuration and passes it to every `run`, `attach` and `capture`, as the service `api`.
     pub(crate) fn configured(self, text: &str) -> Self {
         let file = self.scratch().join("sickbay.toml");
         std::fs::write(&file, text).expect("write a configuration");
@@ -118,6 +118,16 @@ impl Sickbay {
         let mut supervisor = spawn(&mut self.attach_command(pid));
         let announced = supervisor.stderr_line("sickbay: attached: ");
         (supervisor, announced)
+    }
+
+    /// Captures a process, and returns the report and the command's outcome.
+    #[track_caller]
+    pub(crate) fn capture(&self, pid: i32) -> (Report, Outcome) {
+        let mut command = self.verb("capture");
+        let outcome = run(command.args(&self.options).arg("--pid").arg(pid.to_string()));
+        let path = PathBuf::from(outcome.stdout.trim_end());
+        let report = Report::read(path).unwrap_or_else(|| panic!("no report: {outcome:#?}"));
+        (report, outcome)
     }
 
     /// Every complete report in the state directory, oldest first.

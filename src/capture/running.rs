@@ -1,0 +1,103 @@
+//! Threads that run on while they are described: what /proc says of them.
+//!
+//! The siblings of an isolated thread must not notice anything, and a thread in uninterruptible sleep stops for
+//! nobody. Which system call a sleeping thread is in, and with which arguments, needs no stop (proc(5), `syscall`).
+
+use crate::sys::tasks::Tasks;
+use crate::sys::{Pid, Tid};
+
+use super::fault::name_in_stat;
+use super::process::read_bounded;
+use super::{Capture, ThreadFacts};
+
+/// The most that is kept of one file: a line.
+const MAX_LINE: u64 = 4096;
+/// Threads that are described: 20 us each.
+const MAX_THREADS: usize = 1024;
+
+impl Capture {
+    /// Describes every thread of a process that the capture does not hold.
+    pub fn describe_siblings(&mut self, process: Pid) {
+        let mut siblings = Tasks::open(process)
+            .and_then(|mut tasks| tasks.list())
+            .unwrap_or_default();
+        siblings.retain(|tid| self.facts.threads.iter().all(|thread| thread.tid != *tid));
+        let left = siblings.len().saturating_sub(MAX_THREADS);
+        if left > 0 {
+            siblings.truncate(MAX_THREADS);
+            self.miss(
+                "threads",
+                format!("{left} more are not described, there are too many"),
+            );
+        }
+        self.describe_running(process, &siblings);
+    }
+
+    /// Describes threads without stopping them. One that is gone is left out.
+    pub(super) fn describe_running(&mut self, process: Pid, threads: &[Tid]) {
+        for tid in threads {
+            let directory = format!("/proc/{process}/task/{tid}");
+            let Ok(stat) = read_bounded(&format!("{directory}/stat"), MAX_LINE) else {
+                continue;
+            };
+            let system_call = read_bounded(&format!("{directory}/syscall"), MAX_LINE).ok();
+            let thread = ThreadFacts {
+                name: name_in_stat(&stat),
+                stat: Some(self.keep(&stat)),
+                system_call: system_call.map(|text| self.keep(&text)),
+                ..ThreadFacts::new(*tid)
+            };
+            self.facts.threads.push(thread);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_sleeping_thread_tells_its_system_call() {
+        let (tell, told) = mpsc::channel();
+        let (wake, sleep) = mpsc::channel::<()>();
+        let sleeper = std::thread::spawn(move || {
+            tell.send(nix::unistd::gettid().as_raw()).unwrap();
+            let _ = sleep.recv();
+        });
+        let tid = Tid(told.recv().unwrap());
+        let process = Pid(std::process::id() as i32);
+        let futex = libc::SYS_futex.to_string();
+        let is_asleep = || {
+            let mut capture = Capture::default();
+            capture.describe_running(process, &[tid, Tid(i32::MAX)]);
+            assert_eq!(capture.facts.threads.len(), 1);
+            let call = capture.facts.threads[0].system_call?;
+            capture.get(call).starts_with(futex.as_bytes()).then_some(())
+        };
+        while is_asleep().is_none() {
+            std::thread::yield_now();
+        }
+        drop(wake);
+        sleeper.join().unwrap();
+    }
+
+    #[test]
+    fn siblings_are_those_that_were_not_captured() {
+        let process = Pid(std::process::id() as i32);
+        let mut capture = Capture::default();
+        capture.facts.threads.push(ThreadFacts::new(process.leader()));
+        capture.describe_siblings(process);
+        let own = nix::unistd::gettid().as_raw();
+        let described = |tid| {
+            capture
+                .facts
+                .threads
+                .iter()
+                .filter(|thread| thread.tid == tid)
+                .count()
+        };
+        assert_eq!((described(process.leader()), described(Tid(own))), (1, 1));
+    }
+}

@@ -1,0 +1,49 @@
+//! Handing a copy over to the front: the capture in a sealed memory file, then the files of its modules.
+
+use std::os::fd::OwnedFd;
+
+use crate::capture::fault::Copied;
+use crate::ipc::{FromTracer, seal_capture};
+
+use super::{Tracer, TracerError};
+
+/// Module descriptors in one message.
+const DESCRIPTORS: usize = 200;
+
+/// How many [`FromTracer::Modules`] messages a copy needs after the one that announces it.
+pub(super) fn messages_after_the_first(copied: &Copied) -> usize {
+    copied
+        .files
+        .len()
+        .saturating_sub(DESCRIPTORS)
+        .div_ceil(DESCRIPTORS)
+}
+
+impl Tracer {
+    /// Sends the message about a copy, and the copy beside it. Without memory for it the message goes alone.
+    pub(super) fn hand_over(
+        &mut self,
+        message: FromTracer,
+        number: u64,
+        copied: Copied,
+    ) -> Result<(), TracerError> {
+        let memory = match seal_capture(&copied.capture) {
+            Ok(memory) => memory,
+            Err(error) => {
+                log::error!("{}: {error}", copied.capture.pid());
+                return self.say(message);
+            }
+        };
+        let mut files = copied.files.into_iter();
+        let mut descriptors: Vec<OwnedFd> = vec![memory];
+        descriptors.extend(files.by_ref().take(DESCRIPTORS));
+        self.say_with(message, descriptors)?;
+        loop {
+            let more: Vec<OwnedFd> = files.by_ref().take(DESCRIPTORS).collect();
+            if more.is_empty() {
+                return Ok(());
+            }
+            self.say_with(FromTracer::Modules { number }, more)?;
+        }
+    }
+}
