@@ -112,7 +112,6 @@ pub(super) fn status_of(error: &anyhow::Error) -> Option<u8> {
         match refused {
             _ if bad_config => Some(exit::BAD_CONFIG),
             Some(FrontError::Refused(Refusal { permission: true, .. })) => Some(exit::NOT_PERMITTED),
-            Some(FrontError::Refused(Refusal { absent: true, .. })) => Some(exit::NOT_FOUND),
             _ => None,
         }
     })

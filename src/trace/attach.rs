@@ -13,7 +13,7 @@
 //! that it killed. So a [`Deadline`] runs: a tracer that gets stuck here ends, which releases everything.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fnv::FnvHashSet;
 use nix::errno::Errno;
@@ -32,6 +32,10 @@ const MAX_PASSES: usize = 1000;
 const STRIDE: usize = 256;
 /// How long so many seizures may take: 5 us each where nothing is in the way.
 const STUCK: Duration = Duration::from_millis(500);
+
+/// How long another tracer that is on its way out may take to let go of its threads, and the pause between two looks.
+const ENDING: Duration = Duration::from_millis(300);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Fields of `/proc/TID/stat`, and a bit of the second (include/linux/sched.h).
 const START_TIME: usize = 22;
@@ -194,6 +198,11 @@ fn stat_field(tid: Tid, number: usize) -> Option<String> {
 
 /// Seizes one thread; false where it ended meanwhile.
 fn seize(tid: Tid, options: Options) -> Result<bool, AttachError> {
+    seize_within(tid, options, Instant::now() + ENDING)
+}
+
+/// The same, with patience for a tracer that is about to end: it still holds its threads when its sockets are closed.
+fn seize_within(tid: Tid, options: Options, patience: Instant) -> Result<bool, AttachError> {
     let error = match ptrace::seize(tid, options) {
         Ok(()) => return Ok(true),
         Err(PtraceError::Died(_)) => return Ok(false),
@@ -214,6 +223,10 @@ fn seize(tid: Tid, options: Options) -> Result<bool, AttachError> {
         _ if status.is_dead() => Ok(false),
         0 => Err(AttachError::NotPermitted),
         tracer if tracer == own => Ok(true),
+        tracer if is_exiting(Tid(tracer)) && Instant::now() < patience => {
+            std::thread::sleep(LOOK_AGAIN);
+            seize_within(tid, options, patience)
+        }
         tracer => {
             let name = Status::read(Tid(tracer))
                 .map(|status| status.name)
