@@ -55,6 +55,11 @@ pub enum FromTracer {
     },
     /// A process ended in a way that is to be recorded. The descriptor is what /proc still said of it.
     Ended(Box<ProcessEnd>),
+    /// A process that was asked for ends, and there will be no record of it: its end is an ordinary one, or past the
+    /// limit.
+    Unrecorded(Pid),
+    /// So many faults and ends were counted and not recorded, since this was last told by this or an incident.
+    Counted(u64),
     /// Something that the operator should know.
     Warning(String),
     /// A line of the tracer's log.
@@ -92,7 +97,7 @@ pub struct Incident {
     pub verdict: Verdict,
     /// How many [`FromTracer::Modules`] messages follow.
     pub more: usize,
-    /// How many faults before this one were counted and not recorded.
+    /// How many faults and ends before this one were counted and not recorded.
     pub counted: u64,
 }
 

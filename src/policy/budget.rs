@@ -22,8 +22,8 @@ pub struct Budget {
 pub enum Admission {
     /// It gets a report.
     Record,
-    /// It is only counted.
-    Count,
+    /// It is only counted, as the so-manieth since [`Budget::take_counted`].
+    Count(u64),
 }
 
 impl Budget {
@@ -50,7 +50,7 @@ impl Budget {
             Admission::Record
         } else {
             self.counted = self.counted.saturating_add(1);
-            Admission::Count
+            Admission::Count(self.counted)
         }
     }
 
@@ -73,9 +73,9 @@ mod tests {
         let mut budget = Budget::per_minute(2);
         assert_eq!(budget.admit(at(0)), Admission::Record);
         assert_eq!(budget.admit(at(30)), Admission::Record);
-        assert_eq!(budget.admit(at(59)), Admission::Count);
+        assert_eq!(budget.admit(at(59)), Admission::Count(1));
         assert_eq!(budget.admit(at(60)), Admission::Record);
-        assert_eq!(budget.admit(at(61)), Admission::Count);
+        assert_eq!(budget.admit(at(61)), Admission::Count(2));
         assert_eq!(budget.admit(at(90)), Admission::Record);
         assert_eq!(budget.take_counted(), 2);
         assert_eq!(budget.take_counted(), 0);
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_budget_of_nothing_counts_everything() {
-        assert_eq!(Budget::per_minute(0).admit(at(0)), Admission::Count);
+        assert_eq!(Budget::per_minute(0).admit(at(0)), Admission::Count(1));
     }
 
     proptest::proptest! {

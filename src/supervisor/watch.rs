@@ -1,7 +1,8 @@
 //! One service under supervision: its tracer kept alive, and what the tracer has to say.
 //!
 //! A tracer that dies is replaced, and the processes are taken up again; between the two the service runs as if
-//! nobody watched. A tracer that dies again and again is given up for a while. Letting go ends the tracer, which
+//! nobody watched. The next one is started when the last has been reaped: its socket closes before it lets its tracees
+//! go (kernel/exit.c, `do_exit`), and they would be found traced. A tracer that dies again and again is given up for a while. Letting go ends the tracer, which
 //! releases every thread; what it still has to say is heard before.
 
 use std::collections::VecDeque;
@@ -17,6 +18,8 @@ use crate::sys::{Pid, SigNo};
 
 use super::tracer::{StartError, Tracer};
 
+/// How soon a dead tracer is looked at again, whoever is told of its end.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long a tracer that was let go may take to say its last words.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// So many tracers may die within [`RESTART_WINDOW`] before the service is left unsupervised.
@@ -47,6 +50,8 @@ pub(crate) struct Root {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     Watching,
+    /// The tracer died, and another one is due when it is gone.
+    Replacing,
     /// The tracer was asked to end, and is ended at that time.
     LettingGo(Instant),
 }
@@ -66,6 +71,10 @@ pub(crate) enum News {
     Modules(u64, Vec<OwnedFd>),
     /// A process ended in a way that is to be recorded.
     Ended(Box<ProcessEnd>, Vec<OwnedFd>),
+    /// The end of that process was seen and leaves no record.
+    Unrecorded(Pid),
+    /// So many faults and ends were counted and not recorded.
+    Counted(u64),
     /// Something that the operator should know.
     Warning(String),
     /// A line of the tracer's log.
@@ -155,7 +164,7 @@ impl Watch {
 
     /// Asks the tracer to let go of everything. Asked twice, it is not waited for any longer.
     pub(crate) fn let_go(&mut self) {
-        let asked = matches!(self.stage, Stage::Watching);
+        let asked = !matches!(self.stage, Stage::LettingGo(_));
         self.stage = Stage::LettingGo(Instant::now() + LAST_WORDS);
         if !asked
             || self
@@ -172,14 +181,14 @@ impl Watch {
         matches!(self.stage, Stage::LettingGo(_)) && self.tracer.is_none()
     }
 
-    /// Whether a tracer has died under it lately.
-    pub(crate) fn has_lost_tracers(&self) -> bool {
-        !self.deaths.is_empty()
-    }
-
     /// The next piece of news; none for now. Fails where no other tracer can be started.
     pub(crate) fn hear(&mut self) -> Result<Option<News>, StartError> {
         self.buried.retain(|pid| wait::child_change(*pid).is_none());
+        if self.stage == Stage::Replacing && self.buried.is_empty() {
+            self.stage = Stage::Watching;
+            self.start()?;
+            return Ok(Some(News::Replaced));
+        }
         let Some(tracer) = &mut self.tracer else {
             return Ok(None);
         };
@@ -194,7 +203,7 @@ impl Watch {
                 Ok(Some(News::LetGo))
             }
             Ok(Received::Nothing) => Ok(None),
-            Err(ChannelError::Closed) => self.tracer_died().map(Some),
+            Err(ChannelError::Closed) => Ok(self.tracer_died()),
             Err(error) => Ok(Some(News::Warning(error.to_string()))),
         }
     }
@@ -215,6 +224,7 @@ impl Watch {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::LettingGo(deadline) if self.tracer.is_some() => Some(deadline),
+            Stage::Replacing => Some(Instant::now() + LOOK_AGAIN),
             _ => None,
         }
     }
@@ -250,25 +260,27 @@ impl Watch {
             FromTracer::Captured(captured) => News::Captured(captured, descriptors),
             FromTracer::Modules { number } => News::Modules(number, descriptors),
             FromTracer::Ended(end) => News::Ended(end, descriptors),
+            FromTracer::Unrecorded(process) => News::Unrecorded(process),
+            FromTracer::Counted(counted) => News::Counted(counted),
             FromTracer::Warning(text) => News::Warning(text),
             FromTracer::Log(line) => News::Log(line),
         }
     }
 
-    fn tracer_died(&mut self) -> Result<News, StartError> {
+    fn tracer_died(&mut self) -> Option<News> {
         self.buried.extend(self.tracer.take().map(|tracer| tracer.pid));
         if let Stage::LettingGo(_) = self.stage {
-            return Ok(News::LetGo);
+            return Some(News::LetGo);
         }
         let now = Instant::now();
         self.deaths.push_back(now);
         self.deaths
             .retain(|death| now.duration_since(*death) < RESTART_WINDOW);
         if self.deaths.len() > MAX_RESTARTS {
-            return Ok(News::GivenUp);
+            return Some(News::GivenUp);
         }
-        self.start()?;
-        Ok(News::Replaced)
+        self.stage = Stage::Replacing;
+        None
     }
 
     /// Ends a tracer that does not end by itself; its death releases what it held.

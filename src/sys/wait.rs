@@ -66,6 +66,19 @@ pub enum ExitStatus {
     },
 }
 
+impl ExitStatus {
+    /// Reads the status as wait(2) encodes it.
+    pub const fn from_raw(status: i32) -> Self {
+        match status & 0x7f {
+            0 => Self::Exited(status >> 8 & 0xff),
+            signal => Self::Killed {
+                signal: SigNo(signal),
+                core: status & 0x80 != 0,
+            },
+        }
+    }
+}
+
 /// What a look at all tracees came back with.
 #[derive(Debug)]
 pub enum Look {
@@ -81,6 +94,12 @@ pub enum Look {
 pub fn peek(tid: Tid) -> Option<Event> {
     let options = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
     wait(libc::P_PID, tid.0, options).unwrap_or_default()
+}
+
+/// Whether a task is a tracee of ours that was not reaped.
+pub fn is_tracee(tid: Tid) -> bool {
+    let options = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
+    wait(libc::P_PID, tid.0, options).is_ok()
 }
 
 /// Waits until any tracee has something to report. Costs time in proportion to the number of tracees, and

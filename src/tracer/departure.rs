@@ -8,7 +8,6 @@ use crate::capture::ending;
 use crate::capture::fault::wall_clock;
 use crate::config::Exits;
 use crate::ipc::{FromTracer, ProcessEnd, seal_capture};
-use crate::policy::Admission;
 use crate::sys::Pid;
 use crate::sys::wait::ExitStatus;
 use crate::trace::engine::Ending;
@@ -24,19 +23,19 @@ const CAP_SYS_PTRACE: u64 = 1 << 19;
 impl Tracer {
     /// Reaps a dead process; one that ended in a way worth recording is told of with what /proc still says.
     pub(super) fn departure(&mut self, ending: Ending) -> Result<(), TracerError> {
+        let process = ending.process;
         if !is_remarkable(ending.status, self.service.report.exits) {
             self.engine.reap(ending);
-            return Ok(());
+            return self.leave_unrecorded(process);
         }
-        let process = ending.process;
         let status = ending.status;
         let comm = Status::read(process.leader())
             .map(|status| status.name)
             .unwrap_or_default();
         let capture = ending::copy(process, ending.start);
         self.engine.reap(ending);
-        if self.budget.admit(self.started.elapsed()) == Admission::Count {
-            return Ok(());
+        if !self.admit()? {
+            return self.leave_unrecorded(process);
         }
         let end = ProcessEnd {
             process,

@@ -8,7 +8,7 @@ use crate::capture::fault::{Copied, Handled, Subject, copy, micros, wall_clock};
 use crate::capture::{Frozen, Phase, Prospect, freeze};
 use crate::config::Action;
 use crate::ipc::{FromTracer, Incident, Verdict};
-use crate::policy::{self, Admission, Decision, FaultFacts, Origin};
+use crate::policy::{self, Decision, FaultFacts, Origin};
 use crate::sys::deadline::Deadline;
 use crate::sys::regs::GeneralRegisters;
 use crate::sys::{StartTime, fail};
@@ -24,7 +24,7 @@ impl Tracer {
         fail::point("tracer.fault.stopped");
         let names = Names::read(&fault);
         let decision = policy::decide(&facts(&fault, &names), &self.service);
-        let recorded = self.is_recorded(&fault);
+        let recorded = self.is_noteworthy(&fault) && self.admit()?;
         let frozen = self.freeze(&fault, decision.taken);
         fail::point("tracer.fault.frozen");
         let frozen_in = fault.seen.elapsed();
@@ -55,7 +55,10 @@ impl Tracer {
         );
         drop(hold);
         if !recorded {
-            return Ok(());
+            return match decision.taken {
+                Action::Deliver => self.leave_unrecorded(process),
+                _ => Ok(()),
+            };
         }
         if decision.taken != Action::Deliver {
             copied.capture.describe_siblings(process);
@@ -84,8 +87,8 @@ impl Tracer {
         Ok(())
     }
 
-    /// Whether the fault gets a report.
-    fn is_recorded(&mut self, fault: &Fault) -> bool {
+    /// Whether the fault is worth a report.
+    fn is_noteworthy(&self, fault: &Fault) -> bool {
         let sender = fault
             .siginfo
             .and_then(|info| info.sender())
@@ -97,7 +100,7 @@ impl Tracer {
                 .is_some_and(|sender| sender != fault.process && self.engine.is_of_service(sender)),
             first_process: self.asked_for.contains(&fault.process),
         };
-        policy::is_noteworthy(&origin) && self.budget.admit(self.started.elapsed()) == Admission::Record
+        policy::is_noteworthy(&origin)
     }
 
     fn freeze(&self, fault: &Fault, action: Action) -> Frozen {

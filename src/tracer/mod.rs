@@ -20,7 +20,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::Service;
 use crate::ipc::{Channel, ChannelError, FromTracer, Received, ToTracer, role_log};
-use crate::policy::Budget;
+use crate::policy::{Admission, Budget};
 use crate::sys::ptrace::Options;
 use crate::sys::wake::Wake;
 use crate::sys::{Pid, fail, process};
@@ -113,6 +113,8 @@ impl Tracer {
     fn run(mut self) -> Result<(), TracerError> {
         loop {
             if self.wake.take() && !self.attend()? {
+                let (threads, processes) = (self.engine.threads(), self.engine.processes());
+                log::debug!("letting go of {threads} threads of {processes} processes");
                 fail::point("tracer.release");
                 return self.finish();
             }
@@ -182,6 +184,27 @@ impl Tracer {
         self.wake.after(AUDITS[step]);
     }
 
+    /// Whether the limit allows one more record. The first that it does not allow is said; the rest is counted.
+    fn admit(&mut self) -> Result<bool, TracerError> {
+        let limit = self.service.report.max_per_minute;
+        match self.budget.admit(self.started.elapsed()) {
+            Admission::Record => return Ok(true),
+            Admission::Count(1) => self.say(FromTracer::Warning(format!(
+                "{limit} reports were made within a minute (max_per_minute): further faults are only counted for now"
+            )))?,
+            Admission::Count(_) => {}
+        }
+        Ok(false)
+    }
+
+    /// Tells the front that the end of a process it asked for was seen, and leaves no record.
+    fn leave_unrecorded(&mut self, process: Pid) -> Result<(), TracerError> {
+        if self.asked_for.contains(&process) {
+            self.say(FromTracer::Unrecorded(process))?;
+        }
+        Ok(())
+    }
+
     /// Queues a message. A front that does not read loses messages, and hears of it when it reads again.
     fn say(&mut self, message: FromTracer) -> Result<(), TracerError> {
         self.say_with(message, Vec::new())
@@ -212,6 +235,10 @@ impl Tracer {
 
     /// Waits until the front has taken what is queued, for a while.
     fn finish(mut self) -> Result<(), TracerError> {
+        match self.budget.take_counted() {
+            0 => {}
+            counted => self.say(FromTracer::Counted(counted))?,
+        }
         let deadline = Instant::now() + LAST_WORDS;
         while self.channel.is_behind() && Instant::now() < deadline {
             let mut socket = [PollFd::new(self.channel.as_fd(), PollFlags::POLLOUT)];

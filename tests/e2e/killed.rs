@@ -56,9 +56,14 @@ impl Armed {
         self.mark.exists()
     }
 
-    /// The process that reached it.
-    fn who(&self) -> Option<i32> {
-        std::fs::read_to_string(&self.mark).ok()?.parse().ok()
+    /// Waits until a process is stopped there, and returns it.
+    #[track_caller]
+    fn await_held(&self) -> Pid {
+        await_that(&format!("somebody held at {}", self.point), || {
+            let pid = std::fs::read_to_string(&self.mark).ok()?.parse().ok()?;
+            let stopped = proc::tasks(pid).iter().any(|task| task.state == 'T');
+            stopped.then(|| Pid::from_raw(pid))
+        })
     }
 
     #[track_caller]
@@ -84,9 +89,10 @@ fn attached(point: &'static str) {
 
     if WHILE_ATTACHING.contains(&point) {
         armed.await_reached();
-    } else {
-        supervisor.stderr_line("sickbay: attached: ");
+        proc::assert_goes_on(program.pid());
     }
+    // Where the first tracer died at it, by another one.
+    supervisor.stderr_line("sickbay: attached: ");
     if point == "tracer.release" {
         supervisor.signal(Signal::SIGINT);
         armed.await_reached();
@@ -96,6 +102,10 @@ fn attached(point: &'static str) {
     proc::assert_goes_on(program.pid());
     dies_of_its_own_fault(&mut program);
     armed.await_reached();
+    if !point.starts_with("front.") && point != "tracer.release" {
+        assert_eq!(supervisor.finish().code(), 0);
+        assert_eq!(armed.sickbay.only_report().text("signal.name"), "SIGSEGV");
+    }
 }
 
 /// The supervisor starts the program, and so is its parent: if it dies, the test becomes that.
@@ -118,9 +128,86 @@ fn started(point: &'static str) {
             // At those points the fault has been delivered; the front may have reaped the program before it died.
             assert_gone(program);
         }
-        ended => assert_eq!(ended, Ended::Exited(139)),
+        ended => {
+            assert_eq!(ended, Ended::Exited(139));
+            assert_eq!(armed.sickbay.only_report().text("signal.name"), "SIGSEGV");
+        }
     }
     armed.await_reached();
+}
+
+/// The front is kept from running until tracer and program are both gone, so that it learns of both at once.
+#[track_caller]
+fn die_together(armed: &Armed, front: &Running, program: i32) {
+    let tracer = armed.await_held();
+    front.signal(Signal::SIGSTOP);
+    kill(tracer, Signal::SIGKILL).unwrap();
+    await_that("the program to end", || (!proc::is_alive(program)).then_some(()));
+    front.signal(Signal::SIGCONT);
+}
+
+#[test]
+fn a_tracer_that_dies_with_the_program_it_was_started_for() {
+    for point in [
+        "tracer.fault.stopped",
+        "tracer.fault.captured",
+        "tracer.fault.delivered",
+    ] {
+        let armed = Armed::holding_at(point);
+        let mut supervisor = armed.sickbay.start(fixture("die"), &["wait"]);
+        let program: i32 = supervisor.stdout_line("ready").parse().unwrap();
+        kill(Pid::from_raw(program), Signal::SIGSEGV).unwrap();
+        die_together(&armed, &supervisor, program);
+        assert_eq!(supervisor.finish().code(), 139);
+        assert_eq!(
+            armed.sickbay.only_report().text("signal.name"),
+            "SIGSEGV",
+            "{point}"
+        );
+    }
+}
+
+#[test]
+fn a_tracer_that_dies_with_the_program_it_was_attached_to() {
+    for point in [
+        "tracer.stop.seen",
+        "tracer.fault.stopped",
+        "tracer.fault.delivered",
+    ] {
+        let armed = Armed::holding_at(point);
+        let mut program = spawn(Command::new(fixture("die")).arg("wait"));
+        program.stdout_line("ready");
+        let (supervisor, _) = armed.sickbay.attach(program.pid());
+        program.signal(Signal::SIGSEGV);
+        die_together(&armed, &supervisor, program.pid());
+        assert_eq!(supervisor.finish().code(), 0);
+        assert_eq!(
+            armed.sickbay.only_report().text("signal.name"),
+            "SIGSEGV",
+            "{point}"
+        );
+        assert_eq!(program.ended(), Ended::Killed(libc::SIGSEGV, false));
+    }
+}
+
+/// What a tracer has judged to be an ordinary end does not look like one that nobody saw.
+#[test]
+fn an_ordinary_end_leaves_no_record_although_a_tracer_died_before() {
+    let sickbay = Sickbay::new();
+    let script = "echo ready $$; read line; bash -c 'kill -TERM $PPID' & wait";
+    let mut supervisor = sickbay.start("/bin/bash", &["-c", script]);
+    let program: i32 = supervisor.stdout_line("ready").parse().unwrap();
+    let tracer = proc::await_all_traced(program);
+    kill(Pid::from_raw(tracer), Signal::SIGKILL).unwrap();
+    await_that("another tracer", || {
+        proc::tasks(program)
+            .iter()
+            .all(|task| task.tracer != 0 && task.tracer != tracer)
+            .then_some(())
+    });
+    supervisor.write("end\n");
+    assert_eq!(supervisor.finish().code(), 128 + libc::SIGTERM);
+    assert!(sickbay.reports().is_empty(), "{:?}", sickbay.reports());
 }
 
 #[track_caller]
@@ -224,8 +311,7 @@ fn a_recorder_survives_what_is_typed_meanwhile() {
     let armed = Armed::holding_at("recorder.read");
     let mut command = armed.sickbay.run_command(fixture("die"), &["null-write"]);
     let supervisor = spawn(command.process_group(0));
-    armed.await_reached();
-    let recorder = Pid::from_raw(armed.who().unwrap());
+    let recorder = armed.await_held();
     for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGTSTP] {
         killpg(Pid::from_raw(supervisor.pid()), signal).unwrap();
     }

@@ -119,3 +119,31 @@ fn siblings_of_a_thread_that_goes_on_are_described() {
         "{threads:#?}"
     );
 }
+
+/// What is not recorded is said: when the limit is reached, and how much was left out.
+#[test]
+fn faults_past_the_limit_are_counted_and_said() {
+    let limited = "[[service]]\nname = \"api\"\n[service.report]\nmax_per_minute = 2\n";
+    let sickbay = Sickbay::new().configured(limited);
+    let die = fixture("die");
+    let script = format!(
+        "for i in 1 2 3 4 5; do {} null-write; done; exit 3",
+        die.display()
+    );
+    let outcome = sickbay.run("/bin/bash", &["-c", &script]);
+    assert_eq!(outcome.code(), 3, "{outcome:#?}");
+    assert_eq!(sickbay.reports().len(), 2);
+    let said = |text: &str| {
+        outcome
+            .messages()
+            .iter()
+            .filter(|line| line.contains(text))
+            .count()
+    };
+    assert_eq!(
+        said("2 reports were made within a minute (max_per_minute)"),
+        1,
+        "{outcome:#?}"
+    );
+    assert_eq!(said("3 more faults were counted"), 1, "{outcome:#?}");
+}

@@ -24,6 +24,21 @@ fn attaching_while_8_threads_spawn_threads() {
     assert_eq!(storm.finish().code(), 0);
 }
 
+/// Threads that end before their birth is told stay in no table.
+#[test]
+fn what_is_let_go_in_the_end_is_what_there_is() {
+    let sickbay = Sickbay::new();
+    let mut storm = spawn(&mut Command::new(fixture("spawner")));
+    storm.stdout_line("ready");
+    let mut supervisor = spawn(sickbay.attach_command(storm.pid()).env("SICKBAY_LOG", "debug"));
+    supervisor.stderr_line("sickbay: attached: ");
+    storm.write("stop\n");
+    storm.stdout_line("holding");
+    supervisor.signal(Signal::SIGINT);
+    supervisor.stderr_line("sickbay: letting go of 41 threads of 1 processes");
+    assert_eq!(supervisor.finish().code(), 0);
+}
+
 #[test]
 fn letting_go_while_8_threads_spawn_threads() {
     let mut storm = spawn(&mut Command::new(fixture("spawner")));

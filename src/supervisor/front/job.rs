@@ -36,6 +36,7 @@ impl Front {
             match wait::child_change(pid) {
                 Some(ChildChange::Ended(status)) => {
                     self.program_end = Some(status);
+                    self.ends.seen(pid, Some(status));
                     self.let_go(Outcome::Program(status));
                 }
                 Some(ChildChange::Stopped(SigNo::TSTP | SigNo::TTIN | SigNo::TTOU)) => {

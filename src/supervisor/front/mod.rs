@@ -5,18 +5,20 @@
 //! | [`job`] | the program as a job of its shell: signals, stops, end |
 //! | [`news`] | what the watch says, and what follows |
 //! | [`on_demand`] | a watch that is for one capture |
+//! | [`ends`] | ends that no tracer has told of |
 //! | [`error`] | why a watch does not take place |
 //!
 //! A front ends in three steps: it lets its tracer go, which releases every thread; it waits for what the tracer
 //! still has to say; it waits for the recorders.
 
+mod ends;
 mod error;
 mod job;
 mod news;
 mod on_demand;
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -31,6 +33,7 @@ use super::program::{FileLimit, Program, raise_file_limit};
 use super::recording::Recording;
 use super::signals::Signals;
 use super::watch::Watch;
+use ends::Ends;
 pub use error::FrontError;
 use error::{no_pidfd, system};
 pub use on_demand::Captured;
@@ -69,6 +72,7 @@ pub struct Front {
     recording: Recording,
     on_demand: Option<OnDemand>,
     outcome: Option<Outcome>,
+    ends: Ends,
     files: FileLimit,
 }
 
@@ -108,6 +112,7 @@ impl Front {
             program_end: None,
             on_demand: None,
             outcome: None,
+            ends: Ends::default(),
             files: raise_file_limit(),
         })
     }
@@ -134,6 +139,9 @@ impl Front {
                 self.news(news)?;
             }
             self.notice_ends();
+            if self.watch.has_let_go() && self.on_demand.is_none() {
+                self.record_untold_ends();
+            }
             for concluded in self.recording.advance() {
                 self.conclude(concluded);
             }
@@ -164,15 +172,6 @@ impl Front {
         }
     }
 
-    /// Forgets attached processes that have ended.
-    fn notice_ends(&mut self) {
-        if self.program.is_none() {
-            self.watch
-                .retain(|root| !root.pidfd.as_ref().is_some_and(has_ended));
-            self.end_without_roots();
-        }
-    }
-
     fn end_without_roots(&mut self) {
         if self.outcome.is_none() && self.watch.roots().is_empty() {
             self.let_go(Outcome::Gone);
@@ -199,9 +198,4 @@ impl Front {
     fn complain(&self, line: &str) {
         console::say(line);
     }
-}
-
-fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut source = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-    poll(&mut source, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }

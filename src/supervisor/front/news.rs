@@ -1,13 +1,9 @@
 //! What the watch says, and what follows for the program and for the processes that were attached.
 
-use std::time::Instant;
-
-use crate::capture::fault::wall_clock;
-use crate::ipc::ProcessEnd;
+use crate::config::Action;
 use crate::supervisor::program::Program;
 use crate::supervisor::watch::{News, Refusal};
 use crate::sys::fail;
-use crate::sys::wait::ExitStatus;
 
 use super::Front;
 use super::error::{FrontError, system};
@@ -21,6 +17,10 @@ impl Front {
             News::Refused(refusal) => return self.refused(refusal),
             News::Incident(incident, descriptors) => {
                 fail::point("front.incident.received");
+                if incident.verdict.taken == Action::Deliver {
+                    self.told(incident.process);
+                }
+                self.say_counted(incident.counted);
                 self.recording
                     .incident(self.watch.service(), *incident, descriptors)
             }
@@ -33,7 +33,18 @@ impl Front {
                 self.recording.modules(self.watch.service(), number, descriptors);
                 None
             }
-            News::Ended(end, descriptors) => self.recording.ended(self.watch.service(), *end, descriptors),
+            News::Ended(end, descriptors) => {
+                self.told(end.process);
+                self.recording.ended(self.watch.service(), *end, descriptors)
+            }
+            News::Unrecorded(process) => {
+                self.told(process);
+                None
+            }
+            News::Counted(counted) => {
+                self.say_counted(counted);
+                None
+            }
             News::Warning(text) => {
                 self.say(&text);
                 None
@@ -52,11 +63,19 @@ impl Front {
             }
             News::LetGo => {
                 self.recording.tracer_gone(self.watch.service());
-                self.record_unseen_end()
+                None
             }
         };
         line.iter().for_each(|line| self.complain(line));
         Ok(())
+    }
+
+    fn say_counted(&self, counted: u64) {
+        if counted > 0 {
+            self.say(&format!(
+                "{counted} more faults were counted, past the limit of reports (max_per_minute)"
+            ));
+        }
     }
 
     fn attached(&mut self, processes: usize, threads: usize) -> Result<(), FrontError> {
@@ -80,33 +99,15 @@ impl Front {
         match root {
             None => return Ok(()),
             Some(root) if !root.attached => return Err(refusal.into()),
+            // It has ended, which is noticed by other means.
+            Some(_) if refusal.absent => return Ok(()),
             Some(_) => {}
         }
-        if !refusal.absent {
-            self.complain(&format!("{refusal}; it runs on unsupervised"));
-        }
+        self.complain(&format!("{refusal}; it runs on unsupervised"));
         if self.program.is_none() {
             self.watch.retain(|root| root.pid != refusal.process);
             self.end_without_roots();
         }
         Ok(())
-    }
-
-    /// A program that died by a signal while no tracer could tell of it leaves a record all the same.
-    fn record_unseen_end(&mut self) -> Option<String> {
-        let (Some(program), Some(status @ ExitStatus::Killed { .. })) = (&self.program, self.program_end)
-        else {
-            return None;
-        };
-        if !self.watch.has_lost_tracers() || self.recording.has_told_of(program.pid) {
-            return None;
-        }
-        let end = ProcessEnd {
-            process: program.pid,
-            comm: self.watch.service().name.clone(),
-            time_us: wall_clock(Instant::now()),
-            status,
-        };
-        self.recording.ended(self.watch.service(), end, Vec::new())
     }
 }

@@ -6,7 +6,7 @@
 
 mod stage;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
@@ -36,8 +36,6 @@ const MAX_RECORDERS: usize = 4;
 const MAX_WAITING: usize = 32;
 /// Incidents of all services that wait.
 const MAX_WAITING_IN_ALL: usize = 256;
-/// The most processes whose records are remembered.
-const MAX_TOLD: usize = 4096;
 
 /// Incidents on their way into the store.
 #[derive(Debug)]
@@ -46,7 +44,6 @@ pub(crate) struct Recording {
     waiting: VecDeque<Waiting>,
     running: Vec<Running>,
     concluded: Vec<Concluded>,
-    told: HashSet<Pid>,
 }
 
 /// What is known of an incident before a recorder has seen it.
@@ -65,7 +62,6 @@ impl Recording {
             waiting: VecDeque::new(),
             running: Vec::new(),
             concluded: Vec::new(),
-            told: HashSet::new(),
         }
     }
 
@@ -241,11 +237,6 @@ impl Recording {
         self.waiting.is_empty() && self.running.is_empty() && self.concluded.is_empty()
     }
 
-    /// Whether there is a record about that process.
-    pub(crate) fn has_told_of(&self, process: Pid) -> bool {
-        self.told.contains(&process)
-    }
-
     /// Waits for no recorder any longer.
     pub(crate) fn give_up(&mut self) {
         self.waiting.clear();
@@ -296,9 +287,6 @@ impl Recording {
             time_us,
             expected,
         } = news;
-        if self.told.len() < MAX_TOLD {
-            self.told.insert(process);
-        }
         let pending = match self.store.begin(id).and_then(|draft| draft.create_small(&small)) {
             Ok(pending) => pending,
             Err(error) => return Some(format!("{headline}; no report: {error}")),

@@ -241,23 +241,13 @@ impl Engine {
         if !self.interrupted.is_empty() && self.interrupted.remove(&tid) && stop == Stop::Trap {
             thread.restart_interrupted_call();
         }
-        let message = match stop {
-            Stop::NewTask(_) | Stop::Exec => thread.event_message().ok().map(|message| Tid(message as i32)),
-            _ => None,
-        };
+        let message = message(&thread, stop);
         let (answer, notice) = self.machine.stopped(tid, stop, message);
+        self.welcome(notice);
         let mut exec = None;
-        match notice {
-            Notice::None => {}
-            Notice::Thread(new) => self.waiting.add(new),
-            Notice::Process(new) => {
-                self.waiting.add(new.leader());
-                self.register(new);
-            }
-            Notice::Exec(process) => {
-                self.executed(process, message);
-                exec = Some(Turn::Exec(process));
-            }
+        if let Notice::Exec(process) = notice {
+            self.executed(process, message);
+            exec = Some(Turn::Exec(process));
         }
         match answer {
             Answer::Continue(signal) => self.note(tid, thread.cont(signal)),
@@ -307,8 +297,13 @@ impl Engine {
 
     /// Takes note of a child whose parent is let go before it was answered.
     fn claim_child(&mut self, parent: &Stopped, stop: Stop) {
-        let message = parent.event_message().ok().map(|message| Tid(message as i32));
-        match self.machine.stopped(parent.tid(), stop, message).1 {
+        let (_, notice) = self.machine.stopped(parent.tid(), stop, message(parent, stop));
+        self.welcome(notice);
+    }
+
+    /// Takes note of what was born.
+    fn welcome(&mut self, notice: Notice) {
+        match notice {
             Notice::Thread(child) => self.waiting.add(child),
             Notice::Process(child) => {
                 self.waiting.add(child.leader());
@@ -339,5 +334,18 @@ impl Engine {
         if let Err(PtraceError::Refused { .. }) = &outcome {
             log::warn!("thread {tid}: {outcome:?}");
         }
+    }
+}
+
+/// What an event names beside its kind: the task that was born, or the former id of one that called exec.
+///
+/// A child may have ended, and have been reaped, before the event of its parent was looked at. It is not named then,
+/// since no end of it would follow, and its id may be another's by now.
+fn message(thread: &Stopped, stop: Stop) -> Option<Tid> {
+    let message = || thread.event_message().ok().map(|message| Tid(message as i32));
+    match stop {
+        Stop::NewTask(_) => message().filter(|child| wait::is_tracee(*child)),
+        Stop::Exec => message(),
+        _ => None,
     }
 }
