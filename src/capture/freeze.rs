@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use fnv::FnvHashSet;
 
+use crate::sys::news;
 use crate::sys::ptrace;
 use crate::sys::tasks::Tasks;
 use crate::sys::wait::{self, Event, Stop};
@@ -78,7 +79,7 @@ pub fn freeze(pid: Pid, prospect: Prospect, known: Vec<Tid>, timeout: Duration) 
             frozen.left_out = waited;
             break;
         }
-        wait::next_signal(Some(LOOK_AGAIN));
+        news::next(Some(LOOK_AGAIN));
     }
     frozen
 }

@@ -8,6 +8,7 @@ pub mod deadline;
 pub mod fail;
 mod ids;
 pub mod memory;
+pub mod news;
 pub mod pidfd;
 pub mod process;
 pub mod ptrace;
@@ -15,6 +16,7 @@ pub mod regs;
 pub mod signal;
 pub mod socket;
 pub mod tasks;
+mod timer;
 pub mod wait;
 pub mod wake;
 

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -119,6 +120,17 @@ pub fn allow_tracer(tracer: Pid) -> io::Result<()> {
         Ok(_) | Err(Errno::EINVAL) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// How long the calling thread has run so far (`CLOCK_THREAD_CPUTIME_ID`).
+pub fn cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is live; the clock exists since Linux 2.6.12.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// The bit of a signal in a mask of 64.

@@ -1,8 +1,8 @@
 //! ptrace(2) with the thread's state in the types.
 //!
 //! A [`Stopped`] is a thread in a ptrace-stop: registers, memory and signal state are to be had from it, and
-//! the call that lets it go on consumes it. Only [`super::wait`] makes one, from a stop that the kernel has
-//! reported **and that was not consumed** (`WNOWAIT`). So a `Stopped` that is dropped loses nothing: the same
+//! the call that lets it go on consumes it. Only [`super::wait`] and [`super::news`] make one, from a stop that the
+//! kernel has reported **and that was not consumed** (`WNOWAIT`). So a `Stopped` that is dropped loses nothing: the same
 //! stop is reported again by the next look, and if this process ends instead, the kernel finishes the stop as
 //! if nobody had looked (a consumed signal-delivery-stop would lose its signal).
 //!
@@ -97,7 +97,7 @@ pub fn interrupt(tid: Tid) -> Result<()> {
 }
 
 impl Stopped {
-    /// For [`super::wait`], which has seen the stop.
+    /// For [`super::wait`] and [`super::news`], which have seen the stop.
     pub(super) fn seen(tid: Tid) -> Self {
         Self {
             tid,

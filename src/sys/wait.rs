@@ -6,8 +6,6 @@
 //!
 //! `WCONTINUED` is never asked for: it would eat the notification of the service's own parent.
 
-use std::time::Duration;
-
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -84,10 +82,20 @@ impl ExitStatus {
 pub enum Look {
     /// An event.
     Event(Event),
-    /// A signal handler ran first.
-    Interrupted,
+    /// None has anything to report.
+    Nothing,
     /// There is no tracee left.
     Nobody,
+}
+
+impl Event {
+    /// The tracee.
+    pub fn tid(&self) -> Tid {
+        match self {
+            Self::Stopped(thread, _) => thread.tid(),
+            Self::Ended(tid, _) => *tid,
+        }
+    }
 }
 
 /// Looks at one tracee, without waiting. None: nothing new, or it is no tracee of ours any more.
@@ -102,12 +110,13 @@ pub fn is_tracee(tid: Tid) -> bool {
     wait(libc::P_PID, tid.0, options).is_ok()
 }
 
-/// Waits until any tracee has something to report. Costs time in proportion to the number of tracees, and
-/// reports the newest first.
+/// Looks at all tracees, without waiting, newest first. Costs time in proportion to the number of those that have
+/// nothing to report: 15 ns each.
 pub fn peek_any() -> Look {
-    match wait(libc::P_ALL, 0, libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT) {
+    let options = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
+    match wait(libc::P_ALL, 0, options) {
         Ok(Some(event)) => Look::Event(event),
-        Ok(None) | Err(Errno::EINTR) => Look::Interrupted,
+        Ok(None) | Err(Errno::EINTR) => Look::Nothing,
         Err(_) => Look::Nobody,
     }
 }
@@ -171,60 +180,6 @@ pub fn reap(tid: Tid) -> Option<ExitStatus> {
         Ok(Some(Event::Ended(_, status))) => Some(status),
         _ => None,
     }
-}
-
-/// Looks whether any tracee has something to report, without waiting; costs what [`peek_any`] costs.
-pub fn peek_any_now() -> Option<Event> {
-    let options = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT | libc::WNOHANG;
-    wait(libc::P_ALL, 0, options).unwrap_or_default()
-}
-
-/// What [`next_signal`] came back with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum News {
-    /// SIGCHLD names this task. Others may have events too: the signal coalesces.
-    Task(Tid),
-    /// A handler ran: the wake-up ([`super::wake`]).
-    Interrupted,
-    /// Nothing came in that time.
-    Silence,
-}
-
-/// Blocks SIGCHLD for [`next_signal`].
-pub fn block_child_signal() {
-    let set = signal_set(&[libc::SIGCHLD]);
-    // SAFETY: `set` is a live, initialised set; the old one is not asked for.
-    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
-}
-
-/// Waits for SIGCHLD, which must be blocked (sigtimedwait(2)). No timeout: for as long as it takes.
-pub fn next_signal(timeout: Option<Duration>) -> News {
-    let set = signal_set(&[libc::SIGCHLD]);
-    // SAFETY: siginfo_t is plain data, all zero is a valid value.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let limit = timeout.map(|time| libc::timespec {
-        tv_sec: time.as_secs() as i64,
-        tv_nsec: i64::from(time.subsec_nanos()),
-    });
-    let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: all three point to live locals, or are null where that is allowed.
-    let signal = unsafe { libc::sigtimedwait(&raw const set, &raw mut info, limit) };
-    match Errno::result(signal) {
-        // SAFETY: SIGCHLD's siginfo carries the task.
-        Ok(_) => News::Task(Tid(unsafe { info.si_pid() })),
-        Err(Errno::EINTR) => News::Interrupted,
-        Err(_) => News::Silence,
-    }
-}
-
-fn signal_set(signals: &[i32]) -> libc::sigset_t {
-    // SAFETY: sigset_t is plain data, all zero is a valid (empty) set.
-    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    for signal in signals {
-        // SAFETY: `set` is live; the numbers are valid signals.
-        unsafe { libc::sigaddset(&raw mut set, *signal) };
-    }
-    set
 }
 
 fn wait(kind: libc::idtype_t, id: i32, options: i32) -> Result<Option<Event>, Errno> {

@@ -15,6 +15,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal};
 
+use super::timer::Timer;
+
 /// How long after an unheard wake-up the next one comes.
 const REPEAT: Duration = Duration::from_millis(1);
 
@@ -24,14 +26,14 @@ static REPEATER: AtomicUsize = AtomicUsize::new(0);
 /// The wake-up of this process; one per process.
 #[derive(Debug)]
 pub struct Wake {
-    schedule: usize,
+    schedule: Timer,
 }
 
 impl Wake {
     /// Makes input on `socket` wake this process.
     pub fn install(socket: BorrowedFd<'_>) -> io::Result<Self> {
-        REPEATER.store(timer()?, Ordering::Relaxed);
-        let schedule = timer()?;
+        REPEATER.store(Timer::new(libc::SIGIO)?.number(), Ordering::Relaxed);
+        let schedule = Timer::new(libc::SIGIO)?;
         let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler touches atomics and timer_settime(2), which signal-safety(7) allows.
         unsafe { nix::sys::signal::sigaction(Signal::SIGIO, &action) }?;
@@ -60,7 +62,7 @@ impl Wake {
     pub fn take(&self) -> bool {
         let pending = PENDING.swap(false, Ordering::Relaxed);
         if pending {
-            set_timer(REPEATER.load(Ordering::Relaxed), Duration::ZERO);
+            repeater().set(Duration::ZERO);
         }
         pending
     }
@@ -72,38 +74,15 @@ impl Wake {
 
     /// Wakes this process once, after that time; the last call counts.
     pub fn after(&self, delay: Duration) {
-        set_timer(self.schedule, delay.max(Duration::from_micros(1)));
+        self.schedule.set(delay.max(Duration::from_micros(1)));
     }
 }
 
 extern "C" fn on_signal(_: libc::c_int) {
     PENDING.store(true, Ordering::Relaxed);
-    set_timer(REPEATER.load(Ordering::Relaxed), REPEAT);
+    repeater().set(REPEAT);
 }
 
-fn timer() -> io::Result<usize> {
-    // SAFETY: sigevent is plain data, all zero is a valid value.
-    let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
-    event.sigev_notify = libc::SIGEV_SIGNAL;
-    event.sigev_signo = libc::SIGIO;
-    let mut id: libc::timer_t = std::ptr::null_mut();
-    // SAFETY: both pointers are to live locals.
-    let outcome = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut id) };
-    Errno::result(outcome)?;
-    Ok(id as usize)
-}
-
-fn set_timer(id: usize, delay: Duration) {
-    let once = libc::itimerspec {
-        it_interval: libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        },
-        it_value: libc::timespec {
-            tv_sec: delay.as_secs() as i64,
-            tv_nsec: i64::from(delay.subsec_nanos()),
-        },
-    };
-    // SAFETY: `id` came from timer_create and is never deleted; the value is valid by construction.
-    unsafe { libc::timer_settime(id as libc::timer_t, 0, &raw const once, std::ptr::null_mut()) };
+fn repeater() -> Timer {
+    Timer::of_number(REPEATER.load(Ordering::Relaxed))
 }

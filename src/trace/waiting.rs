@@ -1,49 +1,52 @@
-//! Which tracee to look at next.
+//! Which tracee to look at next, at a cost that does not grow with their number.
 //!
-//! `waitid(P_ALL)` walks the list of tracees, newest first: 0.4 us with 10 of them, about 1 ms with 10,000, and
-//! old threads starve while a new one storms. `waitid(P_PID)` costs 0.4 us at any number. Two ways follow:
+//! `waitid(P_ALL)` walks the list of tracees, newest first: a stop costs a third more with 200 of them, two thirds more
+//! with 400, and old threads starve while a new one storms. `waitid(P_PID)` costs the same at any number, but has to be
+//! told whom to look at. SIGCHLD tells: it names a task and the signal that it stopped for, which is all there is to
+//! know. Taking it costs what a wait does, so a storm of signals takes two system calls a stop: the least there is.
 //!
-//! * **Few tracees, none held:** block in `waitid(P_ALL)`; in between, look at one tracee in turn, so that none
-//!   starves.
-//! * **Many:** SIGCHLD names a task, but coalesces. Look at the task it names, then at those that were active
-//!   last, most recent first, until none has news; one that had none [`MISSES`] times in a row is looked at no
-//!   more until it has. Sweep over all after [`SILENCE`], and under load as often as keeps sweeping below a
-//!   tenth of the time. An event that comes after a sweep began raises SIGCHLD anew, so a sweep that finds
-//!   nothing may be followed by a wait without a limit. Each sweep ends with one look at all, for tasks that
-//!   nobody has named.
+//! But SIGCHLD coalesces. What stops while it is pending is found in two ways:
 //!
-//! Waiting for SIGCHLD with a limit that ends before the next tick of the clock costs two settings of its hardware
-//! timer, a third of the rate in a virtual machine. So once many waits in a row brought news the limit is
-//! [`PATIENCE`], which any tick precedes; a lost SIGCHLD is then noticed that much later, and the limit is
-//! [`SILENCE`] again.
+//! * **Those that were active last**: each is looked at once after a SIGCHLD that named another one. One that had no news
+//!   [`MISSES`] times in a row is left alone until it has.
+//! * **A sweep** over all, [`PERIOD`] after the first news, and then as often as keeps sweeping below a tenth of the work,
+//!   until one finds nothing and no news came since. It begins with `waitid(P_ALL)`: nobody stops while others storm is
+//!   the usual case, and that tells it at 15 ns a tracee. A look at each follows only if somebody else than the active
+//!   ones was found, or if those kept it from seeing the others.
 //!
-//! Tried by others and dropped: a queue instead of the most-recent-first order, and a silence of 100 us, cost
-//! ten times the rate; pidfds do not report stops.
+//! Where SIGCHLD names a thread whose stop was found and answered by a look meanwhile, it may be about that stop; then the
+//! thread is looked at again.
+//!
+//! Tried and dropped: blocking in `waitid(P_ALL)` with few tracees (faster by 3 % with one, slower from 20 on); waiting
+//! with a limit instead of the alarm (4 %); looking at the tracee that was just answered (5 %); sweeps that look at each
+//! (10 to 20 %). Dropped by others: a queue instead of the most-recent-first order, a sweep every 100 us; pidfds do not
+//! report stops.
 
-use std::time::{Duration, Instant};
+use std::io;
+use std::time::Duration;
 
 use fnv::FnvHashMap;
 
-use crate::sys::Tid;
-use crate::sys::wait::{self, Event, Look, News};
+use crate::sys::news::{self, Alarm, Named, News};
+use crate::sys::process::cpu_time;
+use crate::sys::tasks::Tasks;
+use crate::sys::wait::{self, Event, Look};
 use crate::sys::wake::Wake;
+use crate::sys::{Pid, Tid};
 
-/// Up to this many tracees a single wait for all of them is cheaper than SIGCHLD.
-const FEW: usize = 200;
 /// How many of the recently active tracees are looked at.
 const RECENT: usize = 8;
-/// After so many looks in vain a tracee does not count as recently active: each costs as much as a tenth of a stop.
+/// After so many looks in vain a tracee does not count as recently active.
 const MISSES: u32 = 16;
-/// After that long without an event every tracee is looked at once.
-const SILENCE: Duration = Duration::from_millis(1);
-/// The same under load: longer than two ticks of the usual 250 Hz.
-const PATIENCE: Duration = Duration::from_millis(10);
-/// After so many waits with news in a row the service counts as under load.
-const STREAK: u32 = 256;
-/// A sweep may take one part in this many of the time.
-const SWEEP_SHARE: u32 = 10;
-/// With few tracees, one look at a single tracee per so many events keeps any from starving.
-const TURN: u32 = 2;
+/// How long after news the next sweep begins.
+const PERIOD: Duration = Duration::from_millis(4);
+/// A sweep may take one part in this many of the time that this process runs. Time that passes on the clock says little:
+/// on a busy machine hardly a stop may have been answered in it.
+const SHARE: u32 = 10;
+/// So often a sweep is put off for that.
+const PUT_OFF: u32 = 10;
+/// So often a sweep may be told of an active tracee before it looks at each.
+const TRIES: usize = RECENT;
 
 /// What the wait came back with.
 #[derive(Debug)]
@@ -56,11 +59,25 @@ pub enum Waited {
     Nobody,
 }
 
-/// A tracee that was active, and how often it was looked at since without news.
+/// A tracee that was active.
 #[derive(Debug)]
 struct Active {
     tid: Tid,
+    /// How often it was looked at since without news.
     misses: u32,
+    /// Whether it may have stopped without raising SIGCHLD.
+    suspect: bool,
+}
+
+/// How far a sweep has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sweep {
+    /// None is under way.
+    No,
+    /// The kernel looks at all; so often it may still come back with an active one.
+    OfAll(usize),
+    /// Each is looked at; so many are left, from the first on.
+    OfEach(usize),
 }
 
 /// The tracees, in the order in which they are looked at.
@@ -69,46 +86,56 @@ pub struct Waiting {
     tasks: Vec<Tid>,
     places: FnvHashMap<Tid, usize>,
     recent: Vec<Active>,
-    cursor: usize,
-    events: u32,
-    by_signal: bool,
-    sweep: Option<usize>,
-    sweep_began: Instant,
+    /// Those whose stop was found by a look since SIGCHLD was taken last.
+    found: Vec<Tid>,
+    /// Whether `found` names them all.
+    found_is_complete: bool,
+    alarm: Alarm,
+    alarm_is_set: bool,
+    /// Whether there was news since the last sweep began.
+    news: bool,
+    /// Whether other threads of this process may take SIGCHLD in our place.
+    shared: bool,
+    sweep: Sweep,
+    /// What the last sweep took of our time, and when it ended by that clock.
     swept_in: Duration,
-    last_sweep: Instant,
-    quiet: bool,
-    /// How many waits for SIGCHLD brought news since the last silence.
-    streak: u32,
-}
-
-impl Default for Waiting {
-    fn default() -> Self {
-        let now = Instant::now();
-        Self {
-            tasks: Vec::new(),
-            places: FnvHashMap::default(),
-            recent: Vec::with_capacity(RECENT + 1),
-            cursor: 0,
-            events: 0,
-            by_signal: false,
-            sweep: None,
-            sweep_began: now,
-            swept_in: Duration::ZERO,
-            last_sweep: now,
-            quiet: false,
-            streak: 0,
-        }
-    }
+    swept_at: Duration,
+    /// How often the next one was put off.
+    put_off: u32,
 }
 
 impl Waiting {
+    /// Nobody is waited for yet. The signals that bring news are blocked from here on.
+    ///
+    /// SIGCHLD belongs to the process. Where that has other threads, which a tracer has not, they may take it: then the
+    /// sweeps never stop.
+    pub fn new() -> io::Result<Self> {
+        news::block_signals();
+        Ok(Self {
+            tasks: Vec::new(),
+            places: FnvHashMap::default(),
+            recent: Vec::with_capacity(RECENT + 1),
+            found: Vec::with_capacity(RECENT),
+            found_is_complete: false,
+            alarm: Alarm::new()?,
+            alarm_is_set: false,
+            news: false,
+            shared: Tasks::open(Pid(std::process::id() as i32)).is_ok_and(|own| own.count() > 1),
+            sweep: Sweep::No,
+            swept_in: Duration::ZERO,
+            swept_at: Duration::ZERO,
+            put_off: 0,
+        })
+    }
+
     /// A task is traced from now on.
     pub fn add(&mut self, tid: Tid) {
         if !self.places.contains_key(&tid) {
             self.places.insert(tid, self.tasks.len());
             self.tasks.push(tid);
         }
-        self.touch(tid);
+        self.touch(tid, true);
+        self.expect_more();
     }
 
     /// A task is traced no longer.
@@ -122,141 +149,183 @@ impl Waiting {
         self.recent.retain(|active| active.tid != tid);
     }
 
-    /// Somebody else has taken signals that announced events: look at every tracee before the next long wait.
-    pub fn expect_events(&mut self) {
-        self.quiet = false;
+    /// Somebody else may have looked at tracees, answered them, or taken SIGCHLD.
+    pub fn distrust(&mut self) {
+        self.found_is_complete = false;
+        self.expect_more();
     }
 
-    /// Waits for the next event. `held` says whether a stop stays unanswered meanwhile: a wait for all would
-    /// report it again and again.
-    pub fn next(&mut self, wake: &Wake, held: bool) -> Waited {
+    /// Somebody else has taken signals that announced events: look at every tracee next.
+    pub fn expect_events(&mut self) {
+        self.distrust();
+        self.start(Sweep::OfEach(self.tasks.len()));
+    }
+
+    /// Waits for the next event.
+    pub fn next(&mut self, wake: &Wake) -> Waited {
         if wake.is_pending() {
             return Waited::Woken;
         }
-        self.choose_way(held);
-        if self.by_signal {
-            self.next_by_signal()
-        } else {
-            self.next_of_all()
-        }
-    }
-
-    fn choose_way(&mut self, held: bool) {
-        // Going back needs a clear margin, so that a pool of threads around the limit does not flip.
-        let by_signal = held || self.tasks.len() > if self.by_signal { FEW / 2 } else { FEW };
-        if by_signal != self.by_signal {
-            self.by_signal = by_signal;
-            self.quiet = false;
-            if by_signal {
-                self.begin_sweep();
-            }
-        }
-    }
-
-    fn next_of_all(&mut self) -> Waited {
-        self.events = self.events.wrapping_add(1);
-        if self.events.is_multiple_of(TURN) {
-            self.cursor = (self.cursor + 1) % self.tasks.len().max(1);
-            if let Some(event) = self.tasks.get(self.cursor).and_then(|tid| wait::peek(*tid)) {
-                return Waited::Event(event);
-            }
-        }
-        match wait::peek_any() {
-            Look::Event(event) => Waited::Event(event),
-            Look::Interrupted => Waited::Woken,
-            Look::Nobody => Waited::Nobody,
-        }
-    }
-
-    fn next_by_signal(&mut self) -> Waited {
         loop {
-            if self.sweep.is_none() && !self.quiet && self.sweep_is_due() {
-                self.begin_sweep();
-            }
-            // A sweep that has begun goes first: those it looks for are the ones that a storm would starve.
-            if let Some(event) = self.continue_sweep().or_else(|| self.look_at_recent()) {
-                self.quiet = false;
+            if let Some(event) = self.continue_sweep() {
                 return Waited::Event(event);
             }
-            match wait::next_signal(self.limit()) {
-                News::Task(tid) => {
-                    self.quiet = false;
-                    self.streak = self.streak.saturating_add(1);
-                    self.touch(tid);
-                    if let Some(event) = wait::peek(tid) {
+            if self.tasks.is_empty() {
+                match wait::peek_any() {
+                    Look::Event(event) => return Waited::Event(event),
+                    Look::Nobody => return Waited::Nobody,
+                    Look::Nothing => {}
+                }
+            }
+            let suspected = self.recent.iter().any(|active| active.suspect);
+            match news::next(suspected.then_some(Duration::ZERO)) {
+                News::Task(named) => {
+                    if let Some(event) = self.look_at_named(named) {
                         return Waited::Event(event);
                     }
                 }
-                News::Interrupted => return Waited::Woken,
-                News::Silence if self.quiet => return Waited::Woken,
                 News::Silence => {
-                    self.streak = 0;
-                    self.begin_sweep();
-                    match self.continue_sweep() {
-                        Some(event) => return Waited::Event(event),
-                        None => self.quiet = true,
+                    if let Some(event) = self.look_at_suspects() {
+                        return Waited::Event(event);
                     }
                 }
+                News::Alarm => self.begin_sweep(),
+                News::Interrupted => return Waited::Woken,
             }
         }
     }
 
-    /// How long to wait for SIGCHLD; none after a sweep that found nothing.
-    fn limit(&self) -> Option<Duration> {
-        let limit = if self.streak < STREAK { SILENCE } else { PATIENCE };
-        (!self.quiet).then_some(limit)
-    }
-
-    fn look_at_recent(&mut self) -> Option<Event> {
-        let found = self.recent.iter_mut().find_map(|active| {
-            active.misses += 1;
-            Some((active.tid, wait::peek(active.tid)?))
-        });
-        let Some((tid, event)) = found else {
-            self.recent.retain(|active| active.misses < MISSES);
-            return None;
-        };
-        self.touch(tid);
+    fn look_at_named(&mut self, named: Named) -> Option<Event> {
+        let tid = named.tid;
+        let is_current = self.found_is_complete && !self.found.contains(&tid);
+        self.found.clear();
+        self.found_is_complete = true;
+        for active in &mut self.recent {
+            active.suspect = active.tid != tid;
+        }
+        let event = named.stop().filter(|_| is_current).or_else(|| wait::peek(tid))?;
+        self.touch(tid, false);
+        self.expect_more();
         Some(event)
     }
 
-    fn sweep_is_due(&self) -> bool {
-        self.last_sweep.elapsed() > self.swept_in * (SWEEP_SHARE - 1) + SILENCE
+    fn look_at_suspects(&mut self) -> Option<Event> {
+        let suspects = self.recent.iter_mut().filter(|active| active.suspect);
+        let event = suspects.into_iter().find_map(|active| {
+            active.suspect = false;
+            active.misses += 1;
+            wait::peek(active.tid)
+        });
+        if event.is_none() {
+            self.recent.retain(|active| active.misses < MISSES);
+        }
+        self.note_found(event)
     }
 
     fn begin_sweep(&mut self) {
-        self.sweep = Some(0);
-        self.sweep_began = Instant::now();
+        self.alarm_is_set = false;
+        if !self.news {
+            return;
+        }
+        let since = cpu_time().saturating_sub(self.swept_at);
+        if since < self.swept_in * (SHARE - 1) && self.put_off < PUT_OFF {
+            self.put_off += 1;
+            self.expect_more();
+            return;
+        }
+        self.put_off = 0;
+        self.news = false;
+        if self.shared {
+            self.expect_more();
+        }
+        self.start(Sweep::OfAll(TRIES));
+    }
+
+    fn start(&mut self, sweep: Sweep) {
+        self.sweep = sweep;
+        self.swept_in = Duration::ZERO;
     }
 
     /// Goes on with a sweep until it finds an event, or ends.
     fn continue_sweep(&mut self) -> Option<Event> {
-        let mut at = self.sweep?;
-        while let Some(tid) = self.tasks.get(at).copied() {
-            at += 1;
-            if let Some(event) = wait::peek(tid) {
-                self.sweep = Some(at);
-                self.touch(tid);
+        if self.sweep == Sweep::No {
+            return None;
+        }
+        let began = cpu_time();
+        let event = match self.sweep {
+            Sweep::OfEach(left) => self.look_at_each(left),
+            _ => self.look_at_all(),
+        };
+        self.swept_at = cpu_time();
+        self.swept_in += self.swept_at.saturating_sub(began);
+        self.note_found(event)
+    }
+
+    fn look_at_all(&mut self) -> Option<Event> {
+        let Look::Event(event) = wait::peek_any() else {
+            self.sweep = Sweep::No;
+            return None;
+        };
+        let is_active = self.recent.iter().any(|active| active.tid == event.tid());
+        self.sweep = match self.sweep {
+            Sweep::OfAll(tries) if is_active && tries > 0 => Sweep::OfAll(tries - 1),
+            _ => Sweep::OfEach(self.tasks.len()),
+        };
+        Some(event)
+    }
+
+    /// From the last on, so that one that takes the place of one that has ended was looked at already.
+    fn look_at_each(&mut self, left: usize) -> Option<Event> {
+        let mut left = left.min(self.tasks.len());
+        while left > 0 {
+            left -= 1;
+            if let Some(event) = wait::peek(self.tasks[left]) {
+                self.sweep = Sweep::OfEach(left);
                 return Some(event);
             }
         }
-        self.sweep = None;
-        self.last_sweep = Instant::now();
-        self.swept_in = self.last_sweep - self.sweep_began;
+        self.sweep = Sweep::No;
         // A child whose parent died before it could name it is in no table of ours.
-        wait::peek_any_now()
+        match wait::peek_any() {
+            Look::Event(event) => Some(event),
+            Look::Nothing | Look::Nobody => None,
+        }
     }
 
-    fn touch(&mut self, tid: Tid) {
-        if !self.places.contains_key(&tid) {
-            return;
+    /// Notes that a look found an event, of which SIGCHLD may tell later.
+    fn note_found(&mut self, event: Option<Event>) -> Option<Event> {
+        let tid = event.as_ref()?.tid();
+        if self.found.len() < RECENT {
+            self.found.push(tid);
+        } else {
+            self.found_is_complete = false;
         }
+        self.touch(tid, false);
+        self.expect_more();
+        event
+    }
+
+    /// There was news, so there may be more than SIGCHLD tells.
+    fn expect_more(&mut self) {
+        self.news = true;
+        if !self.alarm_is_set {
+            self.alarm_is_set = true;
+            self.alarm.set(PERIOD);
+        }
+    }
+
+    fn touch(&mut self, tid: Tid, suspect: bool) {
+        let active = Active {
+            tid,
+            misses: 0,
+            suspect,
+        };
         if let Some(first) = self.recent.first_mut().filter(|first| first.tid == tid) {
-            first.misses = 0;
-            return;
+            *first = active;
+        } else if self.places.contains_key(&tid) {
+            self.recent.retain(|active| active.tid != tid);
+            self.recent.insert(0, active);
+            self.recent.truncate(RECENT);
         }
-        self.recent.retain(|active| active.tid != tid);
-        self.recent.insert(0, Active { tid, misses: 0 });
-        self.recent.truncate(RECENT);
     }
 }

@@ -101,7 +101,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         service: *service,
         channel,
         wake,
-        engine: Engine::new(options),
+        engine: Engine::new(options)?,
         asked_for: Vec::new(),
         started: Instant::now(),
         audit: Audit { step: 0, due: None },

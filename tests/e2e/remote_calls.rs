@@ -68,7 +68,7 @@ impl Tracer {
     fn of(pid: i32) -> Self {
         let ends = UnixDatagram::pair().unwrap();
         let wake = Wake::install(ends.0.as_fd()).unwrap();
-        let mut engine = Engine::new(Options::threads());
+        let mut engine = Engine::new(Options::threads()).unwrap();
         engine.attach(sickbay::sys::Pid(pid)).unwrap();
         Self {
             engine,

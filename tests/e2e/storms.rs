@@ -90,3 +90,15 @@ fn a_silent_threads_fault_is_answered_in_a_storm() {
     let report = storm.cause(&["null pointer dereference"]).in_program().check();
     assert_eq!(report.list("threads").len(), 10);
 }
+
+/// SIGCHLD may tell of a stop that was answered since; the next one must not be taken for it.
+#[test]
+fn no_signal_is_taken_for_another_one() {
+    let sickbay = Sickbay::new();
+    let outcome = sickbay.run(fixture("alternate"), &["6", "3000"]);
+    assert_eq!(
+        (outcome.code(), outcome.stdout.as_str()),
+        (0, "every signal was the one that was sent\n"),
+        "{outcome:#?}"
+    );
+}

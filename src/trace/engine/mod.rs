@@ -12,6 +12,7 @@ mod turn;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
 
 use crate::sys::fail;
 use crate::sys::ptrace::{Options, PtraceError, Stopped};
@@ -53,19 +54,18 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that traces nothing yet. SIGCHLD is blocked from here on.
-    pub fn new(options: Options) -> Self {
-        wait::block_child_signal();
-        Self {
+    /// An engine that traces nothing yet. The signals of [`crate::sys::news`] are blocked from here on.
+    pub fn new(options: Options) -> io::Result<Self> {
+        Ok(Self {
             options,
             machine: Machine::default(),
-            waiting: Waiting::default(),
+            waiting: Waiting::new()?,
             processes: HashMap::new(),
             departing: Vec::new(),
             ended: VecDeque::with_capacity(MAX_ENDED),
             interrupted: HashSet::new(),
             stops: 0,
-        }
+        })
     }
 
     /// Takes up every thread of a process. Without success some may be seized already: the caller then ends
@@ -136,8 +136,9 @@ impl Engine {
 
     /// Works until something is left to decide.
     pub fn turn(&mut self, wake: &Wake) -> Turn {
+        self.waiting.distrust();
         loop {
-            let event = match self.waiting.next(wake, self.machine.judged() > 0) {
+            let event = match self.waiting.next(wake) {
                 Waited::Event(event) => event,
                 Waited::Woken => return Turn::Woken,
                 Waited::Nobody => return Turn::Nobody,
