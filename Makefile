@@ -4,7 +4,7 @@ CARGO      ?= cargo
 PROGRAMS   := target/programs
 AARCH64    := aarch64-unknown-linux-gnu
 
-BUILD_PACKAGES := gcc g++
+BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) redis-server redis-tools gdb lldb elfutils python3
 
 .DEFAULT_GOAL := help

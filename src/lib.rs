@@ -7,7 +7,7 @@
 //!
 //! | role | how many | may | does |
 //! |---|---|---|---|
-//! | **front** ([`supervisor`]) | one, the whole time | what its caller may | decides what is supervised; starts and watches tracers; hands incidents to recorders; keeps the store |
+//! | **front** ([`supervisor`], [`daemon`]) | one, the whole time | what its caller may | decides what is supervised; starts and watches tracers; hands incidents to recorders; keeps the store |
 //! | **tracer** ([`tracer`]) | one per service | ptrace and /proc of that service; no disk, no network | attaches, waits, captures, decides, acts; single-threaded |
 //! | **recorder** ([`recorder`]) | one per incident | the descriptors passed to it | turns a capture into a report |
 //!
@@ -20,10 +20,12 @@
 //!
 //! ```text
 //! cli/         one file per verb; parses, calls, prints. No logic of its own
+//! daemon/      the long run as the machine's service: many services, reload, the service manager's protocol
 //! supervisor/  the front: tracers kept alive, incidents and captures on demand handed to recorders
 //! tracer/      the tracer process: the path of ONE fault: capture -> diagnose -> decide -> act -> hand over
 //! recorder/    the recorder process: capture -> report -> files
 //! -------------------------------------------------------------------------------------------------------
+//! service/     which processes belong to a service
 //! trace/       keeps every thread of one service attached; yields faults, obeys verdicts   (live threads)
 //! isolate/     carries one action out on one stopped thread                               (live threads)
 //! store/       reports on disk: write, index, find, delete
@@ -64,12 +66,14 @@
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod diagnose;
 pub mod ipc;
 pub mod isolate;
 pub mod policy;
 pub mod recorder;
 pub mod report;
+pub mod service;
 pub mod store;
 pub mod supervisor;
 pub mod sys;

@@ -7,6 +7,7 @@ pub mod attach;
 pub mod capture;
 pub mod check;
 pub mod config;
+pub mod daemon;
 pub mod delete;
 pub mod doctor;
 pub mod exit;
@@ -48,6 +49,7 @@ enum Verb {
     Run(run::Run),
     Attach(attach::Attach),
     Capture(capture::Capture),
+    Daemon(daemon::Daemon),
     List(list::List),
     Show(show::Show),
     Export(export::Export),
@@ -66,7 +68,7 @@ pub fn main() -> ExitCode {
         Some("tracer") => tracer::main(),
         Some("recorder") => recorder::main(),
         Some("launch") => {
-            start_log(Target::Stderr);
+            start_log("warn", Target::Stderr);
             supervisor::launcher(arguments.into_iter().skip(2).collect())
         }
         _ => Sickbay::parse_from(arguments).verb.run(),
@@ -75,16 +77,20 @@ pub fn main() -> ExitCode {
 
 impl Verb {
     fn run(self) -> ExitCode {
-        start_log(match self {
-            // What these have to say must not hold up what they do.
-            Self::Run(_) | Self::Attach(_) | Self::Capture(_) => Target::Pipe(Box::new(console::Log)),
-            _ => Target::Stderr,
-        });
+        // What fronts have to say must not hold up what they do.
+        match self {
+            Self::Run(_) | Self::Attach(_) | Self::Capture(_) => {
+                start_log("warn", Target::Pipe(Box::new(console::Log)))
+            }
+            Self::Daemon(_) => start_log("info", Target::Pipe(Box::new(console::Log))),
+            _ => start_log("warn", Target::Stderr),
+        }
         let root = Path::new("/");
         let outcome = match self {
             Self::Run(verb) => verb.run(),
             Self::Attach(verb) => verb.run(),
             Self::Capture(verb) => verb.run(),
+            Self::Daemon(verb) => verb.run(),
             Self::List(verb) => verb.run(),
             Self::Show(verb) => verb.run(),
             Self::Export(verb) => verb.run(),
@@ -111,9 +117,9 @@ fn status_of(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(watch::status_of(error).unwrap_or(exit::FAILURE))
 }
 
-/// Warnings and errors go to stderr, with the name that tells them from the lines of the program that is run.
-fn start_log(target: Target) {
-    let mut log = ipc::role_log::builder();
+/// What is worth that level goes to stderr, with the name that tells it from the lines of the program that is run.
+fn start_log(level: &str, target: Target) {
+    let mut log = ipc::role_log::builder(level);
     if matches!(target, Target::Stderr) {
         log.format(|line, record| writeln!(line, "sickbay: {}", escaped(&record.args().to_string())));
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use crate::config::{self, Config, Format, Ladder, LoadError, Loaded, Service, Unusable};
+use crate::daemon::SettingsError;
 use crate::store::Store;
 use crate::supervisor::{FrontError, Options, Refusal};
 
@@ -107,11 +108,12 @@ pub(super) fn format(name: &str) -> Result<Format, String> {
 /// The exit status for an error, where it has one of its own.
 pub(super) fn status_of(error: &anyhow::Error) -> Option<u8> {
     error.chain().find_map(|cause| {
-        let bad_config = cause.is::<Unusable>() || cause.is::<LoadError>();
+        let bad_config = cause.is::<Unusable>() || cause.is::<LoadError>() || cause.is::<SettingsError>();
         let refused = cause.downcast_ref::<FrontError>();
         match refused {
             _ if bad_config => Some(exit::BAD_CONFIG),
             Some(FrontError::Refused(Refusal { permission: true, .. })) => Some(exit::NOT_PERMITTED),
+            Some(FrontError::Absent(_)) => Some(exit::NOT_FOUND),
             _ => None,
         }
     })

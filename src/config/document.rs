@@ -96,11 +96,11 @@ impl<'t> Document<'t> {
                 .map(|known| format!("did you mean '{known}'?"))
                 .or_else(|| keys::home_of(name).map(|home| format!("it belongs to {home}")))
                 .unwrap_or_else(|| format!("the keys here are {}", section.keys.join(", ")));
-            self.error(
-                key.span(),
-                format!("unknown key '{name}' in {}", section.title),
-                Some(hint),
-            );
+            let message = format!("unknown key '{name}' in {}", section.title);
+            self.error(key.span(), message, Some(hint));
+            if let Some(problem) = self.problems.last_mut() {
+                problem.unknown_key = true;
+            }
         }
     }
 
@@ -292,6 +292,7 @@ impl<'t> Document<'t> {
                 severity,
                 message,
                 hint,
+                unknown_key: false,
             });
         }
     }

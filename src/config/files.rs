@@ -157,6 +157,7 @@ fn add_file(loaded: &mut Loaded, file: &Path) -> Result<(), LoadError> {
                 severity: Severity::Error,
                 message: "the file is not UTF-8 text".to_owned(),
                 hint: None,
+                unknown_key: false,
             });
         }
     }

@@ -50,17 +50,17 @@ pub struct Service {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// A systemd unit. Not available yet.
+    /// A systemd unit.
     Unit(String),
-    /// A control group, relative to the root of the cgroup file system. Not available yet.
+    /// A control group, relative to the root of the cgroup file system.
     Cgroup(String),
     /// A process id.
     Pid(i32),
-    /// A file that holds a process id. Not available yet.
+    /// A file that holds a process id.
     PidFile(PathBuf),
-    /// The path of an executable. Not available yet.
+    /// The path of an executable.
     Exe(PathBuf),
-    /// A regular expression on the command line. Not available yet.
+    /// A regular expression on the command line.
     Command(String),
 }
 
@@ -231,11 +231,6 @@ impl Target {
             Self::Exe(_) => "exe",
             Self::Command(_) => "command",
         }
-    }
-
-    /// Whether this version can find processes that way.
-    pub const fn available(&self) -> bool {
-        matches!(self, Self::Pid(_))
     }
 }
 

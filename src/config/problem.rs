@@ -21,6 +21,9 @@ pub struct Problem {
     /// What to write instead, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Whether it is a key that nobody knows: whoever must go on can leave it out.
+    #[serde(skip)]
+    pub unknown_key: bool,
 }
 
 /// How bad a problem is.
@@ -51,6 +54,7 @@ impl fmt::Display for Problem {
             severity,
             message,
             hint,
+            ..
         } = self;
         write!(f, "{}:{line}:{column}: {severity}: {message}", file.display())?;
         hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))

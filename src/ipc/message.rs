@@ -16,6 +16,8 @@ pub enum ToTracer {
     Seize(Pid),
     /// Copy a process that was taken up, and let it go on.
     Capture(Pid),
+    /// Say how things are: [`FromTracer::Told`].
+    Tell,
     /// Let go of everything, and end.
     LetGo,
 }
@@ -60,10 +62,25 @@ pub enum FromTracer {
     Unrecorded(Pid),
     /// So many faults and ends were counted and not recorded, since this was last told by this or an incident.
     Counted(u64),
+    /// How things are.
+    Told(Census),
     /// Something that the operator should know.
     Warning(String),
     /// A line of the tracer's log.
     Log(String),
+}
+
+/// What a tracer holds, and what it has done since it started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Census {
+    /// Processes that are attached.
+    pub processes: usize,
+    /// Threads that are attached.
+    pub threads: usize,
+    /// Stops that were answered.
+    pub stops: u64,
+    /// Faults that were handed over.
+    pub incidents: u64,
 }
 
 /// A fault and what was done about it.

@@ -18,9 +18,9 @@ use super::Channel;
 /// The most bytes of a line.
 const MAX_LINE: usize = 4096;
 
-/// Warnings and errors of a process, with the variable that asks for more.
-pub fn builder() -> Builder {
-    let mut builder = Builder::from_env(Env::new().filter_or("SICKBAY_LOG", "warn"));
+/// What a process has to say that is worth that level, or the one that a variable asks for.
+pub fn builder(level: &str) -> Builder {
+    let mut builder = Builder::from_env(Env::new().filter_or("SICKBAY_LOG", level));
     builder.format(|line, record| writeln!(line, "{}", record.args()));
     builder
 }
@@ -32,7 +32,7 @@ pub fn send_through<M: Serialize + 'static>(channel: &Channel, message: fn(Strin
         message,
         left_out: 0,
     };
-    builder().target(Target::Pipe(Box::new(sink))).init();
+    builder("warn").target(Target::Pipe(Box::new(sink))).init();
     panic::set_hook(Box::new(|panic| log::error!("{panic}")));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The front: tracers kept alive, incidents handed to recorders. What `run`, `attach` and `capture` share.
+//! The front: tracers kept alive, incidents handed to recorders. What `run`, `attach`, `capture` and `daemon` share.
 //!
 //! One `poll(2)`: signals, the tracer, the recorders and the supervised processes are all descriptors there. One more
 //! thread writes to stderr, and does nothing else. Nothing that the front waits for holds up a supervised thread: those are the tracer's.
@@ -8,6 +8,7 @@
 //! | [`front`] | the loop of these verbs, and what each event means |
 //! | `watch` | one service: its tracer kept alive, and what the tracer has to say |
 //! | [`console`] | what is said to the operator, whoever reads it or not |
+//! | `follow` | a service whose processes come and go |
 //! | `program` | starting a program so that its first instruction is traced already |
 //! | `tracer` | the tracer process, seen from here; another one when it dies |
 //! | `recording` | from an incident to a report in the store |
@@ -17,14 +18,15 @@
 //! | `signals` | signals to this process: what is passed on, what ends the watch |
 
 pub mod console;
+pub(crate) mod follow;
 pub mod front;
 mod oom;
-mod program;
+pub(crate) mod program;
 mod recorder;
-mod recording;
-mod signals;
+pub(crate) mod recording;
+pub(crate) mod signals;
 mod small;
-mod tracer;
+pub(crate) mod tracer;
 pub(crate) mod watch;
 
 pub use front::{Captured, Front, FrontError, Options, Outcome};

@@ -31,10 +31,10 @@ const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 /// Soft and hard limit of open files (getrlimit(2), `RLIMIT_NOFILE`) as our caller had chosen them.
-pub(super) type FileLimit = (rlim_t, rlim_t);
+pub(crate) type FileLimit = (rlim_t, rlim_t);
 
 /// Lets this process open as many files as it may: incidents carry one for each module. Returns what was before.
-pub(super) fn raise_file_limit() -> FileLimit {
+pub(crate) fn raise_file_limit() -> FileLimit {
     let before = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     let _ = setrlimit(Resource::RLIMIT_NOFILE, before.1, before.1);
     before

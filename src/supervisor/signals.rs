@@ -24,7 +24,7 @@ const CAUGHT: [i32; 11] = [
 
 /// What a signal to the front means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// A child changed its state.
     Child,
     /// Somebody sent this to us alone.
@@ -35,13 +35,13 @@ pub(super) enum Meaning {
 
 /// The signals of this process as a descriptor.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     delivery: SignalDelivery<UnixStream, WithRawSiginfo>,
     ignored: u64,
 }
 
 impl Signals {
-    pub(super) fn install() -> io::Result<Self> {
+    pub(crate) fn install() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         // What our caller had us ignore stays ignored when the terminal sends it (a script's background job), and
         // a hang-up always (nohup(1)).
@@ -54,7 +54,7 @@ impl Signals {
     }
 
     /// The signals since the last call.
-    pub(super) fn pending(&mut self) -> Vec<Meaning> {
+    pub(crate) fn pending(&mut self) -> Vec<Meaning> {
         let ignored = self.ignored;
         let meanings = self
             .delivery

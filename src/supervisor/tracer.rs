@@ -56,6 +56,17 @@ impl Tracer {
         self.channel.send(&ToTracer::Capture(process), Vec::new())
     }
 
+    /// Asks it how things are.
+    pub(super) fn ask(&mut self) -> Result<(), ChannelError> {
+        self.channel.send(&ToTracer::Tell, Vec::new())
+    }
+
+    /// Gives it the service anew, with another configuration.
+    pub(super) fn configure(&mut self, service: &Service) -> Result<(), ChannelError> {
+        self.channel
+            .send(&ToTracer::Begin(Box::new(service.clone())), Vec::new())
+    }
+
     /// Asks it to let go of everything.
     pub(super) fn let_go(&mut self) -> Result<(), ChannelError> {
         self.channel.send(&ToTracer::LetGo, Vec::new())

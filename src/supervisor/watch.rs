@@ -1,6 +1,6 @@
 //! One service under supervision: its tracer kept alive, and what the tracer has to say.
 //!
-//! A tracer that dies is replaced, and the processes are taken up again; between the two the service runs as if
+//! A tracer that dies, or that does not answer, is replaced, and the processes are taken up again; between the two the service runs as if
 //! nobody watched. The next one is started when the last has been reaped: its socket closes before it lets its tracees
 //! go (kernel/exit.c, `do_exit`), and they would be found traced. A tracer that dies again and again is given up for a while. Letting go ends the tracer, which
 //! releases every thread; what it still has to say is heard before.
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use crate::config::Service;
-use crate::ipc::{Captured, ChannelError, FromTracer, Incident, ProcessEnd, Received};
+use crate::ipc::{Captured, Census, ChannelError, FromTracer, Incident, ProcessEnd, Received};
 use crate::sys::wait;
 use crate::sys::{Pid, SigNo};
 
@@ -25,6 +25,8 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// So many tracers may die within [`RESTART_WINDOW`] before the service is left unsupervised.
 pub(super) const MAX_RESTARTS: usize = 5;
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
+/// How long a tracer may leave a question unanswered. It ends itself where one fault keeps it half as long.
+pub(crate) const SILENCE: Duration = Duration::from_secs(20);
 
 /// One service and its tracer.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Watch {
     roots: Vec<Root>,
     deaths: VecDeque<Instant>,
     buried: Vec<Pid>,
+    asked: Option<Instant>,
+    census: Census,
     stage: Stage,
 }
 
@@ -75,6 +79,8 @@ pub(crate) enum News {
     Unrecorded(Pid),
     /// So many faults and ends were counted and not recorded.
     Counted(u64),
+    /// The tracer said how things are: [`Watch::census`].
+    Census,
     /// Something that the operator should know.
     Warning(String),
     /// A line of the tracer's log.
@@ -110,6 +116,8 @@ impl Watch {
             roots: Vec::new(),
             deaths: VecDeque::new(),
             buried: Vec::new(),
+            asked: None,
+            census: Census::default(),
             stage: Stage::Watching,
         }
     }
@@ -136,6 +144,13 @@ impl Watch {
         Ok(pid)
     }
 
+    /// Whether tracers have not died too often lately, and none is on its way out.
+    pub(crate) fn may_start(&mut self, now: Instant) -> bool {
+        self.deaths
+            .retain(|death| now.duration_since(*death) < RESTART_WINDOW);
+        self.deaths.len() <= MAX_RESTARTS && self.stage == Stage::Watching
+    }
+
     /// Takes up a process. The answer is [`News::Attached`] or [`News::Refused`].
     pub(crate) fn take_up(&mut self, pid: Pid, pidfd: Option<OwnedFd>) -> Result<(), StartError> {
         if let Some(tracer) = &mut self.tracer {
@@ -154,6 +169,31 @@ impl Watch {
         match &mut self.tracer {
             Some(tracer) => Ok(tracer.capture(pid)?),
             None => Ok(()),
+        }
+    }
+
+    /// Asks the tracer how things are, unless it has not answered the last time.
+    pub(crate) fn ask(&mut self, now: Instant) {
+        if let Some(tracer) = self.tracer.as_mut().filter(|_| self.asked.is_none())
+            && tracer.ask().is_ok()
+        {
+            self.asked = Some(now);
+        }
+    }
+
+    /// What the tracer said last.
+    pub(crate) fn census(&self) -> Census {
+        self.census
+    }
+
+    /// Gives the service another configuration. What it holds stays held.
+    pub(crate) fn configure(&mut self, service: Service) {
+        self.service = service;
+        if let Some(tracer) = &mut self.tracer
+            && tracer.configure(&self.service).is_err()
+        {
+            // One that does not take it must not go on with the old one.
+            super::send(tracer.pid, SigNo::KILL);
         }
     }
 
@@ -189,6 +229,11 @@ impl Watch {
             self.start()?;
             return Ok(Some(News::Replaced));
         }
+        if self.asked.is_some_and(|asked| asked.elapsed() >= SILENCE)
+            && let Some(tracer) = &self.tracer
+        {
+            super::send(tracer.pid, SigNo::KILL);
+        }
         let Some(tracer) = &mut self.tracer else {
             return Ok(None);
         };
@@ -223,9 +268,10 @@ impl Watch {
     /// When to look again although nothing has happened.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.stage {
-            Stage::LettingGo(deadline) if self.tracer.is_some() => Some(deadline),
             Stage::Replacing => Some(Instant::now() + LOOK_AGAIN),
-            _ => None,
+            _ if self.tracer.is_none() => None,
+            Stage::LettingGo(deadline) => Some(deadline),
+            Stage::Watching => self.asked.map(|asked| asked + SILENCE),
         }
     }
 
@@ -264,19 +310,24 @@ impl Watch {
             FromTracer::Counted(counted) => News::Counted(counted),
             FromTracer::Warning(text) => News::Warning(text),
             FromTracer::Log(line) => News::Log(line),
+            FromTracer::Told(census) => {
+                self.asked = None;
+                self.census = census;
+                News::Census
+            }
         }
     }
 
     fn tracer_died(&mut self) -> Option<News> {
         self.buried.extend(self.tracer.take().map(|tracer| tracer.pid));
+        self.asked = None;
+        self.census = Census::default();
         if let Stage::LettingGo(_) = self.stage {
             return Some(News::LetGo);
         }
         let now = Instant::now();
         self.deaths.push_back(now);
-        self.deaths
-            .retain(|death| now.duration_since(*death) < RESTART_WINDOW);
-        if self.deaths.len() > MAX_RESTARTS {
+        if !self.may_start(now) {
             return Some(News::GivenUp);
         }
         self.stage = Stage::Replacing;

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::Service;
-use crate::ipc::{Channel, ChannelError, FromTracer, Received, ToTracer, role_log};
+use crate::ipc::{Census, Channel, ChannelError, FromTracer, Received, ToTracer, role_log};
 use crate::policy::{Admission, Budget};
 use crate::sys::ptrace::Options;
 use crate::sys::wake::Wake;
@@ -133,9 +133,10 @@ impl Tracer {
         self.channel.flush()?;
         while let Received::Message(message, _) = self.channel.try_receive::<ToTracer>()? {
             match message {
-                ToTracer::Begin(service) => self.service = *service,
+                ToTracer::Begin(service) => self.configure(*service),
                 ToTracer::Seize(process) => self.seize(process)?,
                 ToTracer::Capture(process) => self.capture(process)?,
+                ToTracer::Tell => self.tell()?,
                 ToTracer::LetGo => return Ok(false),
             }
         }
@@ -172,6 +173,23 @@ impl Tracer {
             processes,
             threads,
         })
+    }
+
+    /// Takes another configuration. Whether children are taken is settled when a process is attached.
+    fn configure(&mut self, service: Service) {
+        if service.report.max_per_minute != self.service.report.max_per_minute {
+            self.budget = Budget::per_minute(service.report.max_per_minute);
+        }
+        self.service = service;
+    }
+
+    fn tell(&mut self) -> Result<(), TracerError> {
+        self.say(FromTracer::Told(Census {
+            processes: self.engine.processes(),
+            threads: self.engine.threads(),
+            stops: self.engine.stops(),
+            incidents: self.incidents,
+        }))
     }
 
     fn schedule(&mut self) {

@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The modules from the highest floor to the lowest. Those in one row are neighbours and may not name each other.
-const FLOORS: [&[&str]; 12] = [
+const FLOORS: [&[&str]; 14] = [
     &["cli"],
+    &["daemon"],
     &["supervisor"],
     &["tracer", "recorder"],
+    &["service"],
     &["trace"],
     &["isolate"],
     &["store"],

@@ -29,6 +29,7 @@ mod bad_input;
 mod blocking_calls;
 mod capture;
 mod cores;
+mod daemon;
 mod dying;
 mod group_stop;
 mod handled;

@@ -69,6 +69,19 @@ impl Loaded {
         Ok((self.config, self.problems))
     }
 
+    /// The same, with unknown keys for warnings: for a service that must go on when it meets a key of a later
+    /// version.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable`] with every other error.
+    pub fn accept_known(mut self) -> Result<(Config, Vec<Problem>), Unusable> {
+        for problem in self.problems.iter_mut().filter(|problem| problem.unknown_key) {
+            problem.severity = Severity::Warning;
+        }
+        self.accept()
+    }
+
     /// Adds what one file says: services join the others, other keys replace what earlier files said.
     pub(super) fn add(&mut self, file: &Path, text: &str) {
         let (mut document, top) = Document::parse(file, text);
@@ -293,8 +306,6 @@ environment = [\"*\"]
         assert_eq!(
             shown,
             [
-                "f:3:1: warning: 'unit' as a target is not available yet; \
-                 use pid, or 'sickbay run' and 'sickbay attach' with --name",
                 "f:4:12: warning: action 'isolate' is not available yet; it is passed over",
                 "f:6:12: warning: no rule ever sees SIGKILL; see 'exits' in [service.report]",
                 "f:6:23: warning: SIGCHLD ends no process, so no rule ever sees it",
@@ -323,6 +334,32 @@ environment = [\"*\"]
             "{shown}"
         );
         assert!(!shown.contains("warning"), "{shown}");
+    }
+
+    #[test]
+    fn an_unknown_key_stops_nobody_who_must_go_on() {
+        let text = "[[service]]\nname = \"api\"\ncolour = 3\n";
+        let (config, warnings) = parse(Path::new("f"), text).accept_known().unwrap();
+        assert_eq!((config.services.len(), warnings.len()), (1, 1));
+        assert!(
+            warnings[0]
+                .to_string()
+                .starts_with("f:3:1: warning: unknown key 'colour'")
+        );
+        assert!(
+            parse(Path::new("f"), &format!("{text}pid = 0\n"))
+                .accept_known()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_pattern_must_be_a_regular_expression() {
+        let found = problems("[[service]]\nname = \"api\"\ncommand = \"api(\"\n");
+        assert!(
+            found[0].starts_with("f:3:11: error: 'api(' is not a regular expression: "),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -110,16 +110,8 @@ fn target<'t>(document: &mut Document<'t>, table: &DeTable<'t>) -> Option<Target
             "pid" => document.integer(value, 1..=PID_MAX).map(Target::Pid),
             "pid_file" => values::absolute(document, value).map(Target::PidFile),
             "exe" => values::absolute(document, value).map(Target::Exe),
-            _ => document.string(value).map(Target::Command),
+            _ => values::pattern(document, value).map(Target::Command),
         };
-        if let Some(target) = found.as_ref().filter(|target| !target.available()) {
-            let what = format!("'{}' as a target", target.key());
-            document.not_available(
-                key.span(),
-                what,
-                "use pid, or 'sickbay run' and 'sickbay attach' with --name",
-            );
-        }
     }
     found
 }

@@ -140,6 +140,17 @@ pub(super) fn cmdline(document: &mut Document<'_>, value: &Value<'_>) -> Option<
     }
 }
 
+/// A regular expression, as it is written.
+pub(super) fn pattern(document: &mut Document<'_>, value: &Value<'_>) -> Option<String> {
+    let pattern = document.string(value)?;
+    if let Err(error) = regex_lite::Regex::new(&pattern) {
+        let message = format!("'{pattern}' is not a regular expression: {error}");
+        document.error(value.span(), message, None);
+        return None;
+    }
+    Some(pattern)
+}
+
 pub(super) fn absolute(document: &mut Document<'_>, value: &Value<'_>) -> Option<PathBuf> {
     let path = PathBuf::from(document.string(value)?);
     if path.is_absolute() {

@@ -42,17 +42,17 @@ impl Ends {
 impl Front {
     /// A tracer has told how that process ends.
     pub(super) fn told(&mut self, process: Pid) {
-        let is_root = self.watch.roots().iter().any(|root| root.pid == process);
+        let is_root = self.followed.watch.roots().iter().any(|root| root.pid == process);
         self.ends.told(process, is_root);
     }
 
     /// Forgets attached processes that have ended.
     pub(super) fn notice_ends(&mut self) {
-        if self.program.is_some() {
+        if self.program.is_some() || self.followed.is_open() {
             return;
         }
         let ends = &mut self.ends;
-        self.watch.retain(|root| match &root.pidfd {
+        self.followed.watch.retain(|root| match &root.pidfd {
             Some(pidfd) if pidfd::has_ended(pidfd) => {
                 ends.seen(root.pid, pidfd::exit_status(pidfd, root.pid));
                 false
@@ -70,11 +70,12 @@ impl Front {
                 Some(status @ ExitStatus::Killed { .. }) => {
                     let end = ProcessEnd {
                         process,
-                        comm: self.watch.service().name.clone(),
+                        comm: self.followed.watch.service().name.clone(),
                         time_us: wall_clock(Instant::now()),
                         status,
                     };
-                    self.recording.ended(self.watch.service(), end, Vec::new())
+                    self.recording
+                        .ended(self.followed.watch.service(), end, Vec::new())
                 }
                 None => Some(format!(
                     "{process} ended while no tracer watched it; how, this kernel does not tell"

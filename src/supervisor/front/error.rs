@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::service::Absent;
 use crate::supervisor::tracer::StartError;
 use crate::supervisor::watch::{MAX_RESTARTS, Refusal};
 use crate::sys::Pid;
@@ -12,6 +13,9 @@ pub enum FrontError {
     /// The process cannot be attached.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// There is nothing to attach to.
+    #[error("cannot attach: {0}")]
+    Absent(#[from] Absent),
     /// There is no tracer.
     #[error(transparent)]
     Tracer(#[from] StartError),

@@ -24,15 +24,16 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::Service;
+use crate::service::Finder;
 use crate::store::Store;
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, pidfd, process};
 
 use super::console;
+use super::follow::{Followed, Surroundings};
 use super::program::{FileLimit, Program, raise_file_limit};
 use super::recording::Recording;
 use super::signals::Signals;
-use super::watch::Watch;
 use ends::Ends;
 pub use error::FrontError;
 use error::{no_pidfd, system};
@@ -64,7 +65,9 @@ pub enum Outcome {
 /// One watch in the foreground.
 #[derive(Debug)]
 pub struct Front {
-    watch: Watch,
+    followed: Followed,
+    /// Where processes that come later are looked for.
+    surroundings: Option<Surroundings>,
     quiet: bool,
     signals: Signals,
     program: Option<Program>,
@@ -79,25 +82,36 @@ pub struct Front {
 impl Front {
     /// Runs a program under supervision until it ends.
     pub fn run(options: Options, command: &[OsString]) -> Result<Outcome, FrontError> {
-        let mut front = Self::new(options)?;
-        let tracer = front.watch.start()?;
+        let mut front = Self::new(options, None)?;
+        let tracer = front.followed.watch.start()?;
         let program = Program::prepare(command, tracer, front.files).map_err(system("start the program"))?;
         if let Err(error) = process::leave_descriptors_to_the_program() {
             log::warn!("cannot leave open descriptors to the program: {error}");
         }
-        front.watch.take_up(program.pid, None)?;
+        front.followed.watch.take_up(program.pid, None)?;
         front.program = Some(program);
         front.serve()
     }
 
     /// Watches running processes until they end, or somebody asks to let go.
     pub fn attach(options: Options, processes: &[Pid]) -> Result<Outcome, FrontError> {
-        let mut front = Self::new(options)?;
+        let mut front = Self::new(options, None)?;
         front.take_up(processes)?;
         front.serve()
     }
 
-    fn new(options: Options) -> Result<Self, FrontError> {
+    /// Watches whatever that finder finds, now and later, until somebody asks to let go. There must be something now.
+    pub fn follow(options: Options, finder: Finder) -> Result<Outcome, FrontError> {
+        let mut front = Self::new(options, Some(finder))?;
+        front.surroundings = Some(Surroundings::new());
+        front.look()?;
+        match front.followed.absent() {
+            Some(absent) => Err(absent.clone().into()),
+            None => front.serve(),
+        }
+    }
+
+    fn new(options: Options, finder: Option<Finder>) -> Result<Self, FrontError> {
         let Options {
             service,
             store,
@@ -105,7 +119,8 @@ impl Front {
         } = options;
         Ok(Self {
             recording: Recording::new(store),
-            watch: Watch::new(service),
+            followed: Followed::new(service, finder),
+            surroundings: None,
             quiet,
             signals: Signals::install().map_err(system("handle signals"))?,
             program: None,
@@ -118,10 +133,10 @@ impl Front {
     }
 
     fn take_up(&mut self, processes: &[Pid]) -> Result<(), FrontError> {
-        self.watch.start()?;
+        self.followed.watch.start()?;
         for pid in processes {
             let pidfd = pidfd::open(*pid).map_err(|source| no_pidfd(*pid, source))?;
-            self.watch.take_up(*pid, Some(pidfd))?;
+            self.followed.watch.take_up(*pid, Some(pidfd))?;
         }
         Ok(())
     }
@@ -135,11 +150,12 @@ impl Front {
             for meaning in self.signals.pending() {
                 self.signal(meaning);
             }
-            while let Some(news) = self.watch.hear()? {
+            self.look()?;
+            while let Some(news) = self.followed.hear()? {
                 self.news(news)?;
             }
             self.notice_ends();
-            if self.watch.has_let_go() && self.on_demand.is_none() {
+            if self.followed.watch.has_let_go() && self.on_demand.is_none() {
                 self.record_untold_ends();
             }
             for concluded in self.recording.advance() {
@@ -151,29 +167,53 @@ impl Front {
     /// The outcome, once nothing is left to do.
     fn finished(&self) -> Option<Outcome> {
         self.outcome
-            .filter(|_| self.watch.has_let_go() && self.recording.is_idle())
+            .filter(|_| self.followed.watch.has_let_go() && self.recording.is_idle())
     }
 
     /// Waits until something happens.
     fn wait(&mut self) -> Result<(), FrontError> {
         let mut sources = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        sources.extend(self.watch.source());
-        let pidfds = self.watch.roots().iter().filter_map(|root| root.pidfd.as_ref());
+        sources.extend(self.followed.watch.source());
+        let notices = self.surroundings.as_ref().and_then(Surroundings::source);
+        sources.extend(notices.map(|notices| PollFd::new(notices, PollFlags::POLLIN)));
+        let pidfds = self
+            .followed
+            .watch
+            .roots()
+            .iter()
+            .filter_map(|root| root.pidfd.as_ref());
         sources.extend(pidfds.map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)));
         sources.extend(self.recording.sources());
-        let deadline = self.watch.deadline().into_iter().chain(self.recording.deadline());
-        let timeout = deadline.min().map_or(PollTimeout::NONE, |deadline| {
-            let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-        });
+        let deadlines = [
+            self.followed.watch.deadline(),
+            self.followed.next_look().filter(|_| self.outcome.is_none()),
+            self.recording.deadline(),
+        ];
+        let timeout = deadlines
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(PollTimeout::NONE, |deadline| {
+                let left = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            });
         match poll(&mut sources, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(errno) => Err(system("wait for events")(errno.into())),
         }
     }
 
+    /// Takes up processes that have come, where they are looked for.
+    fn look(&mut self) -> Result<(), FrontError> {
+        if let Some(surroundings) = self.surroundings.as_mut().filter(|_| self.outcome.is_none()) {
+            surroundings.attend(std::iter::once(&mut self.followed));
+            self.followed.look(surroundings, Instant::now())?;
+        }
+        Ok(())
+    }
+
     fn end_without_roots(&mut self) {
-        if self.outcome.is_none() && self.watch.roots().is_empty() {
+        if self.outcome.is_none() && self.followed.watch.roots().is_empty() {
             self.let_go(Outcome::Gone);
         }
     }
@@ -182,9 +222,9 @@ impl Front {
     fn let_go(&mut self, outcome: Outcome) {
         if self.outcome.is_none() {
             self.outcome = Some(outcome);
-            self.watch.let_go();
+            self.followed.watch.let_go();
         } else if outcome == Outcome::Released {
-            self.watch.let_go();
+            self.followed.watch.let_go();
             self.recording.give_up();
         }
     }

@@ -22,20 +22,22 @@ impl Front {
                 }
                 self.say_counted(incident.counted);
                 self.recording
-                    .incident(self.watch.service(), *incident, descriptors)
+                    .incident(self.followed.watch.service(), *incident, descriptors)
             }
             News::Captured(captured, descriptors) => {
                 self.capture_taken(captured.left_out > 0);
                 self.recording
-                    .captured(self.watch.service(), *captured, descriptors)
+                    .captured(self.followed.watch.service(), *captured, descriptors)
             }
             News::Modules(number, descriptors) => {
-                self.recording.modules(self.watch.service(), number, descriptors);
+                self.recording
+                    .modules(self.followed.watch.service(), number, descriptors);
                 None
             }
             News::Ended(end, descriptors) => {
                 self.told(end.process);
-                self.recording.ended(self.watch.service(), *end, descriptors)
+                self.recording
+                    .ended(self.followed.watch.service(), *end, descriptors)
             }
             News::Unrecorded(process) => {
                 self.told(process);
@@ -45,24 +47,25 @@ impl Front {
                 self.say_counted(counted);
                 None
             }
+            News::Census => None,
             News::Warning(text) => {
                 self.say(&text);
                 None
             }
             News::Log(line) => Some(line),
             News::Replaced => {
-                self.recording.tracer_gone(self.watch.service());
+                self.recording.tracer_gone(self.followed.watch.service());
                 Some("the tracer died; the service runs on, and another tracer takes it up again".to_owned())
             }
             News::GivenUp => {
-                self.recording.tracer_gone(self.watch.service());
+                self.recording.tracer_gone(self.followed.watch.service());
                 if self.program.as_ref().is_none_or(Program::is_waiting) {
                     return Err(FrontError::TracersDie);
                 }
                 Some(FrontError::TracersDie.to_string())
             }
             News::LetGo => {
-                self.recording.tracer_gone(self.watch.service());
+                self.recording.tracer_gone(self.followed.watch.service());
                 None
             }
         };
@@ -84,7 +87,7 @@ impl Front {
         }
         match &mut self.program {
             Some(program) if program.is_waiting() => program.open_gate().map_err(system("start the program")),
-            None if self.watch.roots().iter().all(|root| root.attached) => {
+            None if self.followed.watch.roots().iter().all(|root| root.attached) => {
                 self.say(&format!("attached: {processes} processes, {threads} threads"));
                 Ok(())
             }
@@ -95,7 +98,19 @@ impl Front {
     /// A process that cannot be taken up ends the watch, unless it was watched before: it may have changed its
     /// user meanwhile.
     fn refused(&mut self, refusal: Refusal) -> Result<(), FrontError> {
-        let root = self.watch.roots().iter().find(|root| root.pid == refusal.process);
+        if self.followed.is_open() {
+            if !self.followed.watch.roots().iter().any(|root| root.attached) {
+                return Err(refusal.into());
+            }
+            self.complain(&format!("{refusal}; it runs on unsupervised"));
+            return Ok(());
+        }
+        let root = self
+            .followed
+            .watch
+            .roots()
+            .iter()
+            .find(|root| root.pid == refusal.process);
         match root {
             None => return Ok(()),
             Some(root) if !root.attached => return Err(refusal.into()),
@@ -105,7 +120,7 @@ impl Front {
         }
         self.complain(&format!("{refusal}; it runs on unsupervised"));
         if self.program.is_none() {
-            self.watch.retain(|root| root.pid != refusal.process);
+            self.followed.watch.retain(|root| root.pid != refusal.process);
             self.end_without_roots();
         }
         Ok(())

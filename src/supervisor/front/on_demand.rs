@@ -31,7 +31,7 @@ impl Front {
     /// Copies one process while it runs, and lets it go. None: nobody wanted to wait for the report.
     pub fn capture(mut options: Options, process: Pid) -> Result<Option<Captured>, FrontError> {
         options.service.children = false;
-        let mut front = Self::new(options)?;
+        let mut front = Self::new(options, None)?;
         front.on_demand = Some(OnDemand {
             process,
             partial: None,
@@ -56,7 +56,7 @@ impl Front {
         let Some(wish) = &self.on_demand else {
             return Ok(false);
         };
-        self.watch.capture(wish.process)?;
+        self.followed.watch.capture(wish.process)?;
         Ok(true)
     }
 

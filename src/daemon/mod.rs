@@ -1,0 +1,299 @@
+//! The long run as the machine's service: every configured service followed, each by a tracer of its own.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`notify`] | what the service manager is told |
+//! | [`reload`] | another configuration, without letting go of what stays configured |
+//! | [`settings`] | where the configuration comes from, and what of it the daemon uses |
+//!
+//! One thread, one `poll(2)`, as in the other fronts. What is wrong with one service (no process, no permission, a
+//! tracer that dies again and again) never ends the daemon and never concerns another service: it is said once and
+//! tried again.
+
+mod notify;
+mod reload;
+mod settings;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::store::Store;
+use crate::supervisor::follow::{Followed, Surroundings};
+use crate::supervisor::program::raise_file_limit;
+use crate::supervisor::recording::Recording;
+use crate::supervisor::signals::{Meaning, Signals};
+use crate::supervisor::watch::{News, Watch};
+use crate::sys::{SigNo, fail};
+
+use notify::Notifier;
+pub use settings::{Settings, SettingsError};
+
+/// How long the first attachments may take before the daemon calls itself ready without them.
+const READY: Duration = Duration::from_secs(10);
+/// How often tracers are asked how things are, where the service manager does not ask for more.
+const CENSUS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Why the daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {operation}: {source}")]
+pub struct DaemonError {
+    operation: &'static str,
+    source: io::Error,
+}
+
+/// The machine's supervisor.
+#[derive(Debug)]
+pub struct Daemon {
+    settings: Settings,
+    services: Vec<Followed>,
+    /// Services that are configured no longer, while their tracers end.
+    leaving: Vec<Watch>,
+    surroundings: Surroundings,
+    signals: Signals,
+    recording: Recording,
+    notifier: Notifier,
+    stage: Stage,
+    next_census: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// The first look at each service is under way; until that time.
+    Starting(Instant),
+    Running,
+    Stopping,
+}
+
+impl Daemon {
+    /// Runs until SIGTERM or SIGINT, and lets go of everything.
+    ///
+    /// # Errors
+    ///
+    /// Only where the process cannot be set up, or can wait for nothing.
+    pub fn run(settings: Settings, store: Store) -> Result<(), DaemonError> {
+        let services = settings.services().map(followed).collect();
+        let signals = Signals::install().map_err(failed("handle signals"))?;
+        raise_file_limit();
+        let now = Instant::now();
+        Self {
+            settings,
+            services,
+            leaving: Vec::new(),
+            surroundings: Surroundings::new(),
+            signals,
+            recording: Recording::new(store),
+            notifier: Notifier::new(),
+            stage: Stage::Starting(now + READY),
+            next_census: now,
+        }
+        .serve()
+    }
+
+    fn serve(mut self) -> Result<(), DaemonError> {
+        while !self.is_over() {
+            self.wait()?;
+            for meaning in self.signals.pending() {
+                self.signal(meaning);
+            }
+            self.surroundings.attend(self.services.iter_mut());
+            self.look();
+            self.hear();
+            for concluded in self.recording.advance() {
+                log::info!("{}", concluded.line);
+            }
+            self.account();
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.stage == Stage::Stopping && self.leaving.is_empty() && self.recording.is_idle()
+    }
+
+    /// Waits until something happens, or is due.
+    fn wait(&self) -> Result<(), DaemonError> {
+        let mut sources = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let notices = self.surroundings.source();
+        sources.extend(notices.map(|notices| PollFd::new(notices, PollFlags::POLLIN)));
+        sources.extend(self.watches().filter_map(Watch::source));
+        sources.extend(self.recording.sources());
+        let starting = match self.stage {
+            Stage::Starting(until) => Some(until),
+            Stage::Running | Stage::Stopping => None,
+        };
+        let due = [Some(self.next_census), starting, self.recording.deadline()];
+        let looks = self.services.iter().filter_map(Followed::next_look);
+        let deadlines = self.watches().filter_map(Watch::deadline);
+        let next = due.into_iter().flatten().chain(looks).chain(deadlines).min();
+        let timeout = next.map_or(PollTimeout::NONE, |next| {
+            let left = next.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut sources, timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(failed("wait for events")(errno.into())),
+        }
+    }
+
+    fn watches(&self) -> impl Iterator<Item = &Watch> {
+        let followed = self.services.iter().map(|service| &service.watch);
+        followed.chain(&self.leaving)
+    }
+
+    fn signal(&mut self, meaning: Meaning) {
+        let signal = match meaning {
+            Meaning::Sent(info) => info.signal(),
+            Meaning::Terminal(signal) => signal,
+            Meaning::Child => return,
+        };
+        match signal {
+            SigNo::HUP => self.reload(),
+            SigNo::TERM | SigNo::INT => self.stop(),
+            _ => {}
+        }
+    }
+
+    /// Lets go of everything. Asked twice, it waits for nothing any longer.
+    fn stop(&mut self) {
+        if self.stage == Stage::Stopping {
+            self.recording.give_up();
+        } else {
+            self.stage = Stage::Stopping;
+            self.notifier.stopping();
+            self.leaving
+                .extend(self.services.drain(..).map(|service| service.watch));
+        }
+        for watch in &mut self.leaving {
+            watch.let_go();
+        }
+    }
+
+    /// Looks for processes of the services whose time has come.
+    fn look(&mut self) {
+        let now = Instant::now();
+        for service in &mut self.services {
+            let before = service.absent().cloned();
+            if let Err(error) = service.look(&mut self.surroundings, now) {
+                log::error!("{}: {error}", service.name());
+            }
+            if let Some(absent) = service.absent().filter(|absent| Some(*absent) != before.as_ref()) {
+                log::info!("{}: {absent}", service.name());
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        for service in &mut self.services {
+            loop {
+                match service.hear() {
+                    Ok(Some(news)) => take_news(&mut self.recording, &service.watch, news),
+                    Ok(None) => break,
+                    Err(error) => {
+                        log::error!("{}: {error}", service.name());
+                        break;
+                    }
+                }
+            }
+        }
+        for watch in &mut self.leaving {
+            while let Ok(Some(news)) = watch.hear() {
+                take_news(&mut self.recording, watch, news);
+            }
+        }
+        self.leaving.retain(|watch| !watch.has_let_go());
+    }
+
+    /// Asks the tracers how things are, and tells the service manager.
+    fn account(&mut self) {
+        let now = Instant::now();
+        if let Stage::Starting(until) = self.stage
+            && (now >= until || self.services.iter().all(Followed::is_settled))
+        {
+            self.stage = Stage::Running;
+            self.notifier.ready();
+            self.next_census = now;
+        }
+        if now >= self.next_census {
+            let interval = self.notifier.watchdog_interval().unwrap_or(CENSUS_INTERVAL);
+            self.next_census = now + interval.min(CENSUS_INTERVAL);
+            for service in &mut self.services {
+                service.watch.ask(now);
+            }
+        }
+        self.notifier.status(&self.status());
+        // A tracer that is silent for too long is ended by its watch; until then nothing is wrong that a restart of
+        // the daemon would mend.
+        self.notifier.watchdog(now);
+    }
+
+    fn status(&self) -> String {
+        let (mut processes, mut threads) = (0, 0);
+        for watch in self.watches() {
+            let census = watch.census();
+            processes += census.processes;
+            threads += census.threads;
+        }
+        format!(
+            "{}, {}, {} supervised",
+            count(self.services.len(), "service", "services"),
+            count(processes, "process", "processes"),
+            count(threads, "thread", "threads")
+        )
+    }
+}
+
+fn followed((service, finder): (crate::config::Service, crate::service::Finder)) -> Followed {
+    Followed::new(service, Some(finder))
+}
+
+fn take_news(recording: &mut Recording, watch: &Watch, news: News) {
+    let service = watch.service();
+    let name = &service.name;
+    let line = match news {
+        News::Attached { processes, threads } => {
+            log::info!("{name}: attached: {processes} processes, {threads} threads");
+            None
+        }
+        News::Refused(refusal) => Some(refusal.to_string()),
+        News::Incident(incident, descriptors) => {
+            fail::point("front.incident.received");
+            recording.incident(service, *incident, descriptors)
+        }
+        News::Captured(captured, descriptors) => recording.captured(service, *captured, descriptors),
+        News::Modules(number, descriptors) => {
+            recording.modules(service, number, descriptors);
+            None
+        }
+        News::Ended(end, descriptors) => recording.ended(service, *end, descriptors),
+        News::Counted(counted) => Some(format!("{counted} faults and ends were counted, not recorded")),
+        News::Census | News::Unrecorded(_) => None,
+        News::Warning(text) | News::Log(text) => Some(text),
+        News::Replaced => {
+            recording.tracer_gone(service);
+            Some("the tracer died; the service runs on, and another tracer takes it up again".to_owned())
+        }
+        News::GivenUp => {
+            recording.tracer_gone(service);
+            Some("tracers die again and again; the service runs on unsupervised for a while".to_owned())
+        }
+        News::LetGo => {
+            recording.tracer_gone(service);
+            None
+        }
+    };
+    if let Some(line) = line {
+        log::warn!("{name}: {line}");
+    }
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> DaemonError {
+    move |source| DaemonError { operation, source }
+}

@@ -1,0 +1,57 @@
+//! Another configuration, without letting go of what stays configured.
+//!
+//! All of it is read and checked before anything changes. A service that keeps its name and its target keeps its
+//! tracer, which goes by the new rules from then on. One with another target is another service under the same name.
+
+use crate::supervisor::follow::Followed;
+
+use super::settings::Settings;
+use super::{Daemon, followed};
+
+impl Daemon {
+    /// Reads the configuration again and goes by it; one that cannot be used changes nothing.
+    pub(super) fn reload(&mut self) {
+        self.notifier.reloading();
+        match self.settings.read_again() {
+            Ok(settings) => self.adopt(settings),
+            Err(error) => {
+                for line in error.to_string().lines() {
+                    log::error!("{line}");
+                }
+                log::error!("the configuration stays as it was");
+            }
+        }
+        self.notifier.ready();
+    }
+
+    fn adopt(&mut self, settings: Settings) {
+        if settings.config().store != self.settings.config().store {
+            log::warn!("[store] state_dir changes with the next start");
+        }
+        let mut before: Vec<Followed> = self.services.drain(..).collect();
+        for (service, finder) in settings.services() {
+            let same = |known: &Followed| {
+                let known = known.watch.service();
+                known.name == service.name && known.target == service.target
+            };
+            match before.iter().position(same) {
+                Some(place) => {
+                    let mut kept = before.swap_remove(place);
+                    if *kept.watch.service() != service {
+                        kept.watch.configure(service);
+                    }
+                    self.services.push(kept);
+                }
+                None => self.services.push(followed((service, finder))),
+            }
+        }
+        for gone in before {
+            log::info!("{}: not configured any longer; let go", gone.name());
+            let mut watch = gone.watch;
+            watch.let_go();
+            self.leaving.push(watch);
+        }
+        log::info!("configuration read: {} services", self.services.len());
+        self.settings = settings;
+    }
+}

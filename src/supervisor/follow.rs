@@ -1,0 +1,232 @@
+//! A service whose processes come and go: found again and again, each taken up once.
+//!
+//! Looks follow notices at once, and come by themselves at an interval, since nothing tells of every change: of a
+//! process that is moved into a control group, or of one that starts anywhere and matches a pattern.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use crate::config::Service;
+use crate::service::{Absent, Cgroups, Finder, Member, Notices};
+use crate::sys::Pid;
+
+use super::tracer::StartError;
+use super::watch::{News, Refusal, Watch};
+
+/// How often every process is looked at for services that are named by executable or command.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the other services are looked at, whatever notices say.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// How long after notices were not to be had the next look comes.
+const WITHOUT_NOTICES: Duration = Duration::from_secs(1);
+/// The most refused processes of one service that are remembered.
+const MAX_REFUSED: usize = 1024;
+
+/// Where services are looked for on this machine.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    cgroups: Option<Cgroups>,
+    notices: Option<Notices>,
+}
+
+/// One service that is followed.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) watch: Watch,
+    finder: Option<Finder>,
+    /// The processes that were found and taken up.
+    members: HashMap<Pid, Member>,
+    refused: HashMap<Pid, Refused>,
+    absent: Option<Absent>,
+    looked: bool,
+    next_look: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Refused {
+    member: Option<Member>,
+    reason: String,
+    retry: Instant,
+}
+
+impl Surroundings {
+    pub(crate) fn new() -> Self {
+        let notices = Notices::new()
+            .inspect_err(|error| log::warn!("cannot watch control groups: {error}; services are found late"));
+        Self {
+            cgroups: Cgroups::mounted(),
+            notices: notices.ok(),
+        }
+    }
+
+    /// What to wait for.
+    pub(crate) fn source(&self) -> Option<BorrowedFd<'_>> {
+        self.notices.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Makes those services look at once whose places changed.
+    pub(crate) fn attend<'s>(&mut self, services: impl Iterator<Item = &'s mut Followed>) {
+        let Some(notices) = &mut self.notices else {
+            return;
+        };
+        let changes = notices.pending();
+        if !changes.lost && changes.paths.is_empty() {
+            return;
+        }
+        for service in services {
+            let concerned = |finder: &Finder| changes.paths.iter().any(|path| finder.concerns(path));
+            if service
+                .finder
+                .as_ref()
+                .is_some_and(|finder| changes.lost || concerned(finder))
+            {
+                service.next_look = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Watches every slice: a unit's control group may be made in any of them.
+    fn watch_slices(&mut self) {
+        if let (Some(cgroups), Some(notices)) = (&self.cgroups, &mut self.notices) {
+            for slice in cgroups.slices() {
+                notices.watch(&slice);
+            }
+        }
+    }
+}
+
+impl Followed {
+    /// Follows a service by that finder; the first look is due at once. Without a finder nobody is looked for.
+    pub(crate) fn new(service: Service, finder: Option<Finder>) -> Self {
+        Self {
+            watch: Watch::new(service),
+            next_look: finder.as_ref().map(|_| Instant::now()),
+            finder,
+            members: HashMap::new(),
+            refused: HashMap::new(),
+            absent: None,
+            looked: false,
+        }
+    }
+
+    /// The name of the service.
+    pub(crate) fn name(&self) -> &str {
+        &self.watch.service().name
+    }
+
+    /// Whether processes that come later are taken up, too.
+    pub(crate) fn is_open(&self) -> bool {
+        self.finder.is_some()
+    }
+
+    /// When to look again, if ever.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.next_look
+    }
+
+    /// Why there is no process now.
+    pub(crate) fn absent(&self) -> Option<&Absent> {
+        self.absent.as_ref()
+    }
+
+    /// Whether a look was taken, and every process that it found is held or was refused.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.looked && self.watch.roots().iter().all(|root| root.attached)
+    }
+
+    /// Looks for the service's processes if it is time, and takes up those that are new.
+    pub(crate) fn look(&mut self, surroundings: &mut Surroundings, now: Instant) -> Result<(), StartError> {
+        let Some(finder) = self
+            .finder
+            .as_mut()
+            .filter(|_| self.next_look.is_some_and(|due| now >= due))
+        else {
+            return Ok(());
+        };
+        self.next_look = Some(now + interval(finder, surroundings));
+        self.looked = true;
+        finder.locate(surroundings.cgroups.as_ref());
+        if finder.unit().is_some() && finder.group().is_none() {
+            surroundings.watch_slices();
+            finder.locate(surroundings.cgroups.as_ref());
+        }
+        // Watched before it is read: what comes in between is told.
+        if let Some(notices) = &mut surroundings.notices {
+            for place in finder.places() {
+                notices.watch(&place);
+            }
+        }
+        let found = match finder.members(surroundings.cgroups.as_ref()) {
+            Ok(members) => {
+                self.absent = None;
+                members
+            }
+            Err(absent) => {
+                self.absent = Some(absent);
+                Vec::new()
+            }
+        };
+        self.update(&found, now)
+    }
+
+    /// The next piece of news of the watch. A refusal is passed on once for each reason.
+    pub(crate) fn hear(&mut self) -> Result<Option<News>, StartError> {
+        while let Some(news) = self.watch.hear()? {
+            match news {
+                News::Refused(refusal) if self.is_open() && !self.note_refusal(&refusal) => {}
+                news => return Ok(Some(news)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn update(&mut self, found: &[Member], now: Instant) -> Result<(), StartError> {
+        self.members.retain(|_, member| found.contains(member));
+        let members = &self.members;
+        self.watch.retain(|root| members.contains_key(&root.pid));
+        self.refused
+            .retain(|_, refused| refused.member.is_none_or(|member| found.contains(&member)));
+        for member in found {
+            let waits = self
+                .refused
+                .get(&member.pid)
+                .is_some_and(|refused| now < refused.retry);
+            if !waits && !self.members.contains_key(&member.pid) {
+                self.members.insert(member.pid, *member);
+                self.watch.take_up(member.pid, None)?;
+            }
+        }
+        if !self.members.is_empty() && self.watch.may_start(now) {
+            self.watch.start()?;
+        }
+        Ok(())
+    }
+
+    /// Whether that is news. The process is tried again at the next regular look.
+    fn note_refusal(&mut self, refusal: &Refusal) -> bool {
+        let pid = refusal.process;
+        let member = self.members.remove(&pid);
+        self.watch.retain(|root| root.pid != pid);
+        if refusal.absent || self.refused.len() >= MAX_REFUSED {
+            return false;
+        }
+        let refused = Refused {
+            member,
+            reason: refusal.reason.clone(),
+            retry: Instant::now() + LOOK_INTERVAL,
+        };
+        let before = self.refused.insert(pid, refused);
+        before.is_none_or(|before| before.reason != refusal.reason)
+    }
+}
+
+fn interval(finder: &Finder, surroundings: &Surroundings) -> Duration {
+    if finder.searches() {
+        SEARCH_INTERVAL
+    } else if surroundings.notices.is_none() {
+        WITHOUT_NOTICES
+    } else {
+        LOOK_INTERVAL
+    }
+}

@@ -1,0 +1,278 @@
+//! `sickbay daemon`: every configured service followed, reload, the service manager's protocol, letting go.
+//!
+//! What needs a service manager is in `tests/machine`; here the daemon is an ordinary process.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Ended, Running, Sickbay, await_that, fixture, is_root, proc, skip, spawn};
+
+/// A daemon with a configuration that the test can change.
+struct Scene {
+    sickbay: Sickbay,
+    config: PathBuf,
+}
+
+impl Scene {
+    fn configured(text: &str) -> Self {
+        let sickbay = Sickbay::new();
+        let config = sickbay.scratch().join("daemon.toml");
+        std::fs::write(&config, text).unwrap();
+        Self { sickbay, config }
+    }
+
+    fn configure(&self, text: &str) {
+        std::fs::write(&self.config, text).unwrap();
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.sickbay.verb("daemon");
+        command.arg("--config").arg(&self.config);
+        command
+    }
+
+    fn start(&self) -> Running {
+        spawn(&mut self.command())
+    }
+}
+
+/// Workers that fault after a line on stdin.
+fn workers() -> Running {
+    let mut program = spawn(Command::new(fixture("workers")).args(["4", "2", "stdin"]));
+    program.stdout_line("ready");
+    program
+}
+
+fn by_pid(name: &str, pid: i32) -> String {
+    format!("[[service]]\nname = \"{name}\"\npid = {pid}\n")
+}
+
+#[test]
+fn each_service_has_its_own_tracer_and_reports() {
+    let (mut one, two) = (workers(), workers());
+    let pid_file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(pid_file.path(), format!("{}\n", two.pid())).unwrap();
+    let by_file = format!(
+        "[[service]]\nname = \"two\"\npid_file = \"{}\"\n",
+        pid_file.path().display()
+    );
+    let scene = Scene::configured(&format!("{}{by_file}", by_pid("one", one.pid())));
+    let daemon = scene.start();
+    let tracers = [&one, &two].map(|program| proc::await_all_traced(program.pid()));
+    assert_ne!(tracers[0], tracers[1]);
+
+    one.write("go\n");
+    assert_eq!(one.ended(), Ended::Killed(libc::SIGSEGV, false));
+    let report = scene.sickbay.awaited_report();
+    assert_eq!(report.text("service.name"), "one");
+    assert_eq!(proc::await_all_traced(two.pid()), tracers[1]);
+
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.finish().code(), 0);
+    proc::assert_let_go(two.pid());
+}
+
+#[test]
+fn a_process_that_comes_later_is_found() {
+    let pid_file = tempfile::tempdir().unwrap();
+    let path = pid_file.path().join("late.pid");
+    let scene = Scene::configured(&format!(
+        "[[service]]\nname = \"late\"\npid_file = \"{}\"\n[[service]]\nname = \"pattern\"\ncommand = \"workers 3 2 stdin$\"\n",
+        path.display()
+    ));
+    let mut daemon = scene.start();
+    daemon.stderr_line("sickbay: late: pid file");
+    let program = workers();
+    std::fs::write(&path, program.pid().to_string()).unwrap();
+    proc::await_all_traced(program.pid());
+    let mut other = spawn(Command::new(fixture("workers")).args(["3", "2", "stdin"]));
+    other.stdout_line("ready");
+    proc::await_all_traced(other.pid());
+}
+
+#[test]
+fn a_reload_lets_go_of_nothing_that_stays_configured() {
+    let (one, two) = (workers(), workers());
+    let scene = Scene::configured(&by_pid("one", one.pid()));
+    let mut daemon = scene.start();
+    let tracer = proc::await_all_traced(one.pid());
+
+    scene.configure("[[service]]\nname = 1\n");
+    daemon.signal(Signal::SIGHUP);
+    daemon.stderr_line("sickbay: the configuration stays as it was");
+    assert!(
+        daemon
+            .stderr_so_far()
+            .contains(":2:8: error: expected a text in quotes")
+    );
+    assert_eq!(proc::await_all_traced(one.pid()), tracer);
+
+    let rule = "on_fault = \"deliver\"\n[service.report]\nformats = [\"json\"]\n";
+    scene.configure(&format!(
+        "{}{rule}{}unknown = 1\n",
+        by_pid("one", one.pid()),
+        by_pid("two", two.pid())
+    ));
+    daemon.signal(Signal::SIGHUP);
+    proc::await_all_traced(two.pid());
+    assert_eq!(proc::await_all_traced(one.pid()), tracer);
+    assert!(daemon.stderr_so_far().contains("warning: unknown key 'unknown'"));
+
+    scene.configure(&by_pid("two", two.pid()));
+    daemon.signal(Signal::SIGHUP);
+    proc::assert_let_go(one.pid());
+    proc::await_all_traced(two.pid());
+}
+
+#[test]
+fn a_killed_daemon_lets_go_and_the_next_takes_up_again() {
+    let mut program = workers();
+    let scene = Scene::configured(&by_pid("one", program.pid()));
+    let mut daemon = scene.start();
+    proc::await_all_traced(program.pid());
+    daemon.signal(Signal::SIGKILL);
+    daemon.ended();
+    proc::assert_let_go(program.pid());
+
+    let daemon = scene.start();
+    proc::await_all_traced(program.pid());
+    program.write("go\n");
+    assert_eq!(program.ended(), Ended::Killed(libc::SIGSEGV, false));
+    scene.sickbay.awaited_report();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.finish().code(), 0);
+}
+
+#[test]
+fn a_configuration_with_errors_does_not_start() {
+    let scene = Scene::configured("[[service]]\nname = \"a\"\npid = 0\n");
+    let outcome = scene.start().finish();
+    assert_eq!(outcome.code(), 78, "{outcome:#?}");
+    assert!(outcome.stderr.contains("daemon.toml:3:7: error:"), "{outcome:#?}");
+}
+
+/// The messages that the daemon sends to the socket of a service manager.
+struct Manager {
+    socket: UnixDatagram,
+    seen: String,
+}
+
+impl Manager {
+    fn at(path: &Path) -> Self {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self {
+            socket,
+            seen: String::new(),
+        }
+    }
+
+    /// Waits for a line that begins so, after all that was expected before.
+    #[track_caller]
+    fn expect(&mut self, line: &str) {
+        let mut buffer = [0; 4096];
+        await_that(line, || {
+            while let Ok(length) = self.socket.recv(&mut buffer) {
+                self.seen
+                    .push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+                self.seen.push('\n');
+            }
+            let place = self.seen.find(line)?;
+            self.seen.drain(..place + line.len());
+            Some(())
+        });
+    }
+}
+
+#[test]
+fn the_service_manager_hears_everything_in_order() {
+    if !cfg!(feature = "systemd") {
+        return skip("built without the feature systemd");
+    }
+    let program = workers();
+    let scene = Scene::configured(&by_pid("one", program.pid()));
+    let socket = scene.sickbay.scratch().join("notify");
+    let mut manager = Manager::at(&socket);
+    let daemon = spawn(
+        scene
+            .command()
+            .env("NOTIFY_SOCKET", &socket)
+            .env("WATCHDOG_USEC", "400000"),
+    );
+    manager.expect("READY=1");
+    proc::await_all_traced(program.pid());
+    manager.expect("STATUS=1 service, 1 process, 5 threads supervised");
+    manager.expect("WATCHDOG=1");
+    daemon.signal(Signal::SIGHUP);
+    manager.expect("RELOADING=1\nMONOTONIC_USEC=");
+    manager.expect("READY=1");
+    manager.expect("WATCHDOG=1");
+    daemon.signal(Signal::SIGTERM);
+    manager.expect("STOPPING=1");
+    assert_eq!(daemon.finish().code(), 0);
+    proc::assert_let_go(program.pid());
+}
+
+/// A control group of this test, below the root of the hierarchy; removed with it.
+struct Group {
+    directory: PathBuf,
+}
+
+impl Group {
+    fn new() -> Option<Self> {
+        let root = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+            .map(Path::new)
+            .into_iter()
+            .find(|root| root.join("cgroup.procs").exists())?;
+        let directory = root.join(format!("sickbay-test-{}", std::process::id()));
+        std::fs::create_dir(&directory).ok()?;
+        Some(Self { directory })
+    }
+
+    fn take(&self, pid: i32) {
+        std::fs::write(self.directory.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let emptied = || std::fs::remove_dir(&self.directory).is_ok().then_some(());
+        await_that("the control group to be empty", emptied);
+    }
+}
+
+#[test]
+fn a_control_group_is_attached_and_followed() {
+    let Some(group) = is_root().then(Group::new).flatten() else {
+        return skip("no right to make a control group");
+    };
+    let path = format!("/{}", group.directory.file_name().unwrap().to_str().unwrap());
+    let sickbay = Sickbay::new();
+    let empty = crate::support::run(sickbay.verb("attach").args(["--cgroup", &path]));
+    assert_eq!(empty.code(), 4, "{empty:#?}");
+    assert!(empty.stderr.contains("has no processes"), "{empty:#?}");
+
+    let mut first = workers();
+    group.take(first.pid());
+    let mut supervisor = spawn(sickbay.verb("attach").args(["--cgroup", &path]));
+    assert_eq!(
+        supervisor.stderr_line("sickbay: attached: "),
+        "1 processes, 5 threads"
+    );
+    first.write("go\n");
+    assert_eq!(first.ended(), Ended::Killed(libc::SIGSEGV, false));
+    let report = sickbay.awaited_report();
+    assert_eq!(report.text("service.name"), path.trim_start_matches('/'));
+
+    // Empty once, the group has its next process announced.
+    let second = workers();
+    group.take(second.pid());
+    proc::await_all_traced(second.pid());
+    supervisor.signal(Signal::SIGINT);
+    assert_eq!(supervisor.finish().code(), 0);
+    proc::assert_let_go(second.pid());
+    drop(second);
+}
