@@ -126,6 +126,14 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     capture.copy_vdso(&memory, &maps);
     ledger.close(&mut capture, "memory");
 
+    capture.note_inner_ids(subject.process);
+    capture.note_restarted_calls(&memory, &registers);
+    capture.copy_locks(&memory, &registers);
+    if let Some((_, general)) = faulting {
+        capture.copy_held_locks(&memory, &maps, general);
+    }
+    ledger.close(&mut capture, "locks");
+
     let files = capture.open_modules(subject.process, tid, &maps);
     ledger.close(&mut capture, "modules");
 
@@ -137,7 +145,7 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     ledger.close(&mut capture, "loader");
 
     capture.copy_names(subject.process);
-    capture.describe_running(subject.process, &frozen.left_out);
+    capture.describe_running(subject.process, &frozen.left_out, &memory);
     for tid in &frozen.left_out {
         capture.miss(format!("registers of thread {tid}"), "it did not stop in time");
     }

@@ -16,6 +16,8 @@ pub struct Mapping {
     pub writable: bool,
     /// Whether it may be executed.
     pub executable: bool,
+    /// Whether what is written stays in the process.
+    pub private: bool,
     /// Where in the file it begins, bytes.
     pub offset: u64,
     /// Device, major and minor number.
@@ -50,6 +52,29 @@ impl Maps {
             .find(|mapping| mapping.readable)
     }
 
+    /// Where the program, its libraries and then its heap keep data: writable parts of mapped files, each with the
+    /// anonymous memory that continues it, as ranges of addresses.
+    pub fn static_data(&self) -> Vec<(u64, u64)> {
+        let mut data: Vec<(u64, u64)> = Vec::new();
+        for mapping in self
+            .0
+            .iter()
+            .filter(|mapping| mapping.writable && mapping.private)
+        {
+            let continued = data
+                .last_mut()
+                .filter(|last| last.1 == mapping.low && mapping.name.is_empty());
+            match continued {
+                Some(last) => last.1 = mapping.high,
+                None if mapping.inode != 0 => data.push((mapping.low, mapping.high)),
+                None => {}
+            }
+        }
+        let heap = self.0.iter().filter(|mapping| mapping.name == "[heap]");
+        data.extend(heap.map(|mapping| (mapping.low, mapping.high)));
+        data
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Mapping> {
         self.0.iter()
@@ -76,6 +101,7 @@ fn parse_line(line: &[u8]) -> Option<Mapping> {
         readable: permissions.first() == Some(&b'r'),
         writable: permissions.get(1) == Some(&b'w'),
         executable: permissions.get(2) == Some(&b'x'),
+        private: permissions.get(3) == Some(&b'p'),
         offset: u64::from_str_radix(offset, 16).ok()?,
         device: (
             u32::from_str_radix(major, 16).ok()?,
@@ -105,5 +131,24 @@ mod tests {
         assert_eq!(program.offset, 0x1000);
         assert_eq!(maps.find(0x7ffd1000).unwrap().name, "[stack]");
         assert_eq!((maps.find(0x452000), maps.find(0)), (None, None));
+    }
+
+    #[test]
+    fn static_data_has_its_anonymous_continuation() {
+        let maps = Maps::parse(
+            b"00400000-00401000 r-xp 00000000 08:01 11 /bin/x\n\
+              00403000-00404000 rw-p 00003000 08:01 11 /bin/x\n\
+              00404000-00408000 rw-p 00000000 00:00 0 \n\
+              01000000-01021000 rw-p 00000000 00:00 0 [heap]\n\
+              7f0000000000-7f0000001000 rw-p 00000000 00:00 0 \n\
+              7f0000002000-7f0000003000 rw-s 00000000 08:01 12 /var/data\n\
+              7f0000004000-7f0000005000 rw-p 00001000 08:01 13 /lib/y.so\n",
+        );
+        let expected = [
+            (0x40_3000, 0x40_8000),
+            (0x7f00_0000_4000, 0x7f00_0000_5000),
+            (0x100_0000, 0x102_1000),
+        ];
+        assert_eq!(maps.static_data(), expected);
     }
 }

@@ -9,11 +9,13 @@ pub mod ending;
 pub mod fault;
 mod freeze;
 mod loader;
+mod locks;
 pub mod maps;
 mod memory;
 mod model;
 mod modules;
 mod process;
+mod restarted;
 mod running;
 
 pub use freeze::{Frozen, Prospect, freeze};

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::sys::regs::{ForeignRegisters, GeneralRegisters};
+use crate::sys::regs::{ForeignRegisters, GeneralRegisters, SystemCall};
 use crate::sys::signal::SigInfo;
 use crate::sys::{Pid, SigNo, StartTime, Tid};
 
@@ -149,6 +149,10 @@ pub struct ThreadFacts {
     pub stat: Option<Blob>,
     /// `/proc/PID/task/TID/syscall` (proc(5)), of a thread that was not stopped.
     pub system_call: Option<Blob>,
+    /// Its id in its own pid namespace, where that is another one.
+    pub inner_tid: Option<Tid>,
+    /// The number of the call that it was in before, where it is in restart_syscall(2) and the code tells.
+    pub restarted: Option<u64>,
     /// `NT_PRSTATUS`.
     pub general: Option<Blob>,
     /// `NT_PRFPREG`.
@@ -199,6 +203,8 @@ pub enum Purpose {
     Vdso,
     /// It leads debuggers to the libraries: program headers, dynamic section, the loader's list.
     Loader,
+    /// A lock that is held, or a word that a thread waits on, is at this address in it.
+    Lock(u64),
 }
 
 /// One mapped file.
@@ -271,11 +277,23 @@ impl ThreadFacts {
             name: None,
             stat: None,
             system_call: None,
+            inner_tid: None,
+            restarted: None,
             general: None,
             fp: None,
             extended: None,
             stack: None,
         }
+    }
+
+    /// The system call that a thread slept in which was not stopped.
+    pub fn call_of_running(&self, capture: &Capture) -> Option<SystemCall> {
+        SystemCall::parse(capture.get(self.system_call?))
+    }
+
+    /// The id by which its own process knows it.
+    pub fn own_tid(&self) -> Tid {
+        self.inner_tid.unwrap_or(self.tid)
     }
 }
 

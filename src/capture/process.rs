@@ -53,6 +53,16 @@ impl Capture {
         self.facts.process.cgroup = self.copy_file(&directory, "cgroup");
     }
 
+    /// Notes the threads' ids in their own pid namespace, where that is another one: locks hold those.
+    pub(super) fn note_inner_ids(&mut self, pid: Pid) {
+        if inner_id(&format!("/proc/{pid}/status")).is_none() {
+            return;
+        }
+        for thread in &mut self.facts.threads {
+            thread.inner_tid = inner_id(&format!("/proc/{pid}/task/{}/status", thread.tid)).map(Tid);
+        }
+    }
+
     /// Copies the memory map.
     pub(super) fn copy_maps(&mut self, pid: Pid, tid: Tid) {
         self.facts.process.maps = self.copy_file(&format!("/proc/{pid}/task/{tid}"), "maps");
@@ -155,6 +165,17 @@ pub(super) fn read_bounded(path: &str, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(PAGE);
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The last of a task's ids in its pid namespaces (`NSpid`, proc(5)); none where it has only one.
+fn inner_id(path: &str) -> Option<i32> {
+    let status = read_bounded(path, MAX_FILE).ok()?;
+    let line = status
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"NSpid:"))?;
+    let mut ids = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
+    let (_outer, inner) = (ids.next()?, ids.next_back()?);
+    inner.parse().ok()
 }
 
 /// The program's name, and how many arguments it had in place of the arguments.

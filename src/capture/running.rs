@@ -3,6 +3,7 @@
 //! The siblings of an isolated thread must not notice anything, and a thread in uninterruptible sleep stops for
 //! nobody. Which system call a sleeping thread is in, and with which arguments, needs no stop (proc(5), `syscall`).
 
+use crate::sys::memory::Memory;
 use crate::sys::tasks::Tasks;
 use crate::sys::{Pid, Tid};
 
@@ -30,11 +31,15 @@ impl Capture {
                 format!("{left} more are not described, there are too many"),
             );
         }
-        self.describe_running(process, &siblings);
+        if let Some(through) = siblings.first() {
+            let memory = Memory::open(*through);
+            self.describe_running(process, &siblings, &memory);
+        }
     }
 
     /// Describes threads without stopping them. One that is gone is left out.
-    pub(super) fn describe_running(&mut self, process: Pid, threads: &[Tid]) {
+    pub(super) fn describe_running(&mut self, process: Pid, threads: &[Tid], memory: &Memory) {
+        let first = self.facts.threads.len();
         for tid in threads {
             let directory = format!("/proc/{process}/task/{tid}");
             let Ok(stat) = read_bounded(&format!("{directory}/stat"), MAX_LINE) else {
@@ -49,6 +54,8 @@ impl Capture {
             };
             self.facts.threads.push(thread);
         }
+        self.note_inner_ids(process);
+        self.copy_locks_of_running(memory, first);
     }
 }
 
@@ -57,6 +64,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::capture::Purpose;
 
     #[test]
     fn a_sleeping_thread_tells_its_system_call() {
@@ -71,10 +79,12 @@ mod tests {
         let futex = libc::SYS_futex.to_string();
         let is_asleep = || {
             let mut capture = Capture::default();
-            capture.describe_running(process, &[tid, Tid(i32::MAX)]);
+            capture.describe_running(process, &[tid, Tid(i32::MAX)], &Memory::open(tid));
             assert_eq!(capture.facts.threads.len(), 1);
             let call = capture.facts.threads[0].system_call?;
-            capture.get(call).starts_with(futex.as_bytes()).then_some(())
+            let asleep = capture.get(call).starts_with(futex.as_bytes());
+            assert!(!asleep || matches!(capture.facts.memory[0].purpose, Purpose::Lock(_)));
+            asleep.then_some(())
         };
         while is_asleep().is_none() {
             std::thread::yield_now();

@@ -126,6 +126,10 @@ causes! {
     FailureStatus = "exited with a failure status",
     /// The process exited with status 0.
     Exited = "exited",
+    /// Threads wait for each other in a circle.
+    Deadlock = "deadlock",
+    /// Threads wait for a lock whose owner has ended.
+    AbandonedLock = "lock held by a thread that has ended",
     /// The capture holds too little to say.
     Unknown = "unknown",
 }

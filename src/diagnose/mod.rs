@@ -14,6 +14,8 @@
 //! | `abort` | SIGABRT that the process raised: the message, or the functions on the stack |
 //! | `sent` | signals that somebody sent |
 //! | `sentence` | parts of sentences that the families share |
+//! | `locks` | who waits for whom: [`LockGraph`] |
+//! | `stuck` | what a live process is stuck at: [`diagnose_stuck`] |
 //! | `waiting` | what a thread waits for, by its system call |
 //! | `exit` | ends that no stop announced: [`diagnose_end`] |
 //! | [`instruction`] | the instruction at the program counter, its operands and memory accesses |
@@ -33,11 +35,13 @@ mod elf;
 mod exit;
 pub mod instruction;
 mod landmarks;
+mod locks;
 mod memory;
 mod protection;
 mod sent;
 mod sentence;
 mod stack;
+mod stuck;
 mod subject;
 mod trap;
 pub mod unwind;
@@ -58,6 +62,8 @@ pub use address_space::{AddressSpace, Mapping};
 pub use cause::Cause;
 pub use elf::{ElfError, Image, InMemory};
 pub use exit::{Ended, diagnose_end};
+pub use locks::{Deadlock, Lock, LockGraph, LockKind};
+pub use stuck::diagnose_stuck;
 pub use waiting::InCall;
 
 /// What happened, in words and values.
@@ -155,6 +161,11 @@ pub fn diagnose(capture: &Capture, modules: &dyn ModuleSource) -> Option<Diagnos
         }
         None => found.about(fatal),
     };
+    if diagnosis.cause == Cause::Watchdog
+        && let Some(reason) = stuck::stuck(&LockGraph::of(capture))
+    {
+        diagnosis.detail.push_str(&format!("; {}", reason.detail));
+    }
     diagnosis.abort_message = abort.message;
     Some(diagnosis)
 }

@@ -3,6 +3,7 @@
 
 use super::system_call_name;
 use crate::capture::{Capture, ThreadFacts};
+use crate::sys::regs::SystemCall;
 
 /// `CLONE_VFORK` of clone(2).
 const CLONE_VFORK: u64 = 0x4000;
@@ -10,10 +11,8 @@ const CLONE_VFORK: u64 = 0x4000;
 /// The system call that a thread was in.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InCall {
-    /// Its number on this architecture.
-    pub number: u64,
-    /// Its argument registers; those it does not take hold leftovers.
-    pub args: [u64; 6],
+    /// Number and arguments. Of a call that was interrupted and goes on, the number is that of its first part.
+    pub call: SystemCall,
     /// Whether the thread waited in it; otherwise it was about to return from it.
     pub waits: bool,
 }
@@ -21,22 +20,29 @@ pub struct InCall {
 impl InCall {
     /// The system call of a captured thread.
     pub fn of(capture: &Capture, thread: &ThreadFacts) -> Option<Self> {
-        match capture.registers(thread) {
-            Some(Ok(registers)) => {
-                let call = registers.system_call()?;
-                Some(Self {
-                    number: call.number,
-                    args: call.args,
-                    waits: registers.blocked_call().is_some(),
-                })
-            }
-            _ => Self::parse(capture.get(thread.system_call?)),
+        let (mut call, waits) = match capture.registers(thread) {
+            Some(Ok(registers)) => (registers.system_call()?, registers.blocked_call().is_some()),
+            _ => (thread.call_of_running(capture)?, true),
+        };
+        if let Some(first_part) = thread.restarted.filter(|_| call.is_restart()) {
+            call.number = first_part;
         }
+        Some(Self { call, waits })
+    }
+
+    /// The word that the thread waits on, if it waits in futex(2).
+    pub fn futex(&self) -> Option<u64> {
+        self.call.futex().filter(|_| self.waits)
+    }
+
+    /// Whether its wait in futex(2) has an end: a timeout was given.
+    pub fn is_timed(&self) -> bool {
+        self.futex().is_some() && self.call.args[3] != 0
     }
 
     /// Its name.
     pub fn name(&self) -> Option<&'static str> {
-        system_call_name(self.number)
+        system_call_name(self.call.number)
     }
 
     /// What it waits for, in one word; none if it does not wait, or for something else.
@@ -58,69 +64,31 @@ impl InCall {
             "flock" | "fcntl" => "file lock",
             "semop" | "semtimedop" => "semaphore",
             "vfork" => "vfork",
-            "clone" if self.args[0] & CLONE_VFORK != 0 => "vfork",
+            "clone" if self.call.args[0] & CLONE_VFORK != 0 => "vfork",
             _ => return None,
-        })
-    }
-
-    /// Reads `202 0x7f... (six arguments) SP PC`; none for `running`, and for a thread that sleeps in no call (`-1`).
-    fn parse(text: &[u8]) -> Option<Self> {
-        let mut words = std::str::from_utf8(text).ok()?.split_ascii_whitespace();
-        let number = words.next()?.parse().ok()?;
-        let mut args = [0; 6];
-        for arg in &mut args {
-            *arg = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-        }
-        Some(Self {
-            number,
-            args,
-            waits: true,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
-    fn the_kernels_line_is_read() {
-        let line = format!("{} 0x10 0x80 0x2 0x0 0x0 0xff 0x7ffd0 0x7f001\n", libc::SYS_futex);
-        let call = InCall::parse(line.as_bytes()).unwrap();
-        assert_eq!(
-            (call.name(), call.args),
-            (Some("futex"), [0x10, 0x80, 2, 0, 0, 0xff])
-        );
-        assert_eq!(call.waits_for(), Some("futex"));
-        for other in ["running\n", "-1 0x7ffd0 0x7f001\n", "202 0x1\n", ""] {
-            assert_eq!(InCall::parse(other.as_bytes()), None, "{other:?}");
-        }
-    }
-
-    #[test]
     fn only_a_call_that_blocks_is_waited_in() {
-        let call = |number: i64, waits| InCall {
-            number: number as u64,
-            args: [0; 6],
+        let with = |number: i64, first, waits| InCall {
+            call: SystemCall {
+                number: number as u64,
+                args: [first, 0, 0, 0, 0, 0],
+            },
             waits,
         };
+        let call = |number, waits| with(number, 0, waits);
         assert_eq!(call(libc::SYS_accept4, true).waits_for(), Some("accept"));
         assert_eq!(call(libc::SYS_accept4, false).waits_for(), None);
         assert_eq!(call(libc::SYS_getpid, true).waits_for(), None);
         assert_eq!(call(libc::SYS_clone, true).waits_for(), None);
-        let vfork = InCall {
-            args: [CLONE_VFORK, 0, 0, 0, 0, 0],
-            ..call(libc::SYS_clone, true)
-        };
+        let vfork = with(libc::SYS_clone, CLONE_VFORK, true);
         assert_eq!(vfork.waits_for(), Some("vfork"));
-    }
-
-    proptest! {
-        #[test]
-        fn no_line_is_too_strange(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            InCall::parse(&text).map(|call| call.waits_for());
-        }
     }
 }

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::bound::bounded;
 use super::host::Host;
 use super::job::{Action, Job};
-use super::{fingerprint, frames, modules, process, threads};
+use super::{fingerprint, frames, locks, modules, process, threads};
 use crate::capture::{Capture, Kind, MemoryRange, Purpose};
 use crate::diagnose::unwind::CallStacks;
-use crate::diagnose::{self, AddressSpace, Diagnosis, ModuleSource};
+use crate::diagnose::{self, AddressSpace, Diagnosis, LockGraph, ModuleSource};
 use crate::report::Report;
 use crate::report::core::Layout;
 use crate::report::model::{
@@ -35,6 +35,8 @@ pub struct Sources<'a> {
     pub diagnosis: Option<&'a Diagnosis>,
     /// The call stacks of the capture's threads, in their order.
     pub stacks: &'a CallStacks,
+    /// Who waits for whom.
+    pub locks: &'a LockGraph,
     /// The mapped files.
     pub modules: &'a dyn ModuleSource,
     /// The machine.
@@ -57,7 +59,9 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     report.host = host.facts.clone();
     report.service = service(job, capture);
     report.signal = signal(capture, job);
-    report.threads = threads::describe(capture, host, sources.memory, &mut miss);
+    report.threads = threads::describe(capture, sources, &mut miss);
+    report.locks = locks::describe(sources.locks, &mut miss);
+    report.deadlocks = locks::deadlocks(sources.locks, &mut miss);
     report.modules = modules::describe(capture, &space, sources.modules, &mut miss);
     frames::add(&mut report, capture, sources.stacks, &mut miss);
     report.process.build_id = program_build_id(&report);
@@ -201,7 +205,9 @@ fn memory(capture: &Capture, diagnosis: &Diagnosis) -> Vec<Memory> {
         let register = match &range.purpose {
             Purpose::Register(name) => name.clone(),
             Purpose::Code | Purpose::PrecursorCode if diagnosis.pc.is_some_and(holds) => counter?.to_owned(),
-            Purpose::Code | Purpose::PrecursorCode | Purpose::Vdso | Purpose::Loader => return None,
+            Purpose::Code | Purpose::PrecursorCode | Purpose::Vdso | Purpose::Loader | Purpose::Lock(_) => {
+                return None;
+            }
         };
         Some(Memory {
             register,

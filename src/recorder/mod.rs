@@ -10,7 +10,7 @@
 //! | `job` | what the front asks, and what it hears back |
 //! | `confine` | what the process gives up before it reads anything |
 //! | `compose` | capture and diagnosis become a report |
-//! | `process`, `threads`, `frames`, `modules`, `host`, `fingerprint` | parts of it |
+//! | `process`, `threads`, `frames`, `locks`, `modules`, `host`, `fingerprint` | parts of it |
 //! | `bound` | how much of what the process chose is repeated |
 //! | `image` | `memory.zst` |
 
@@ -22,6 +22,7 @@ mod frames;
 mod host;
 mod image;
 mod job;
+mod locks;
 mod modules;
 mod process;
 mod role;
@@ -31,9 +32,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::capture::{Capture, Missing};
+use crate::capture::{Capture, Kind, Missing};
 use crate::diagnose::unwind::{CallStacks, TableCache, call_stacks};
-use crate::diagnose::{self, Diagnosis, NoModules};
+use crate::diagnose::{self, Diagnosis, LockGraph, NoModules};
 use crate::report::model::Attachment;
 use crate::report::{Report, text};
 
@@ -63,7 +64,8 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
     });
     let descriptors = Descriptors::new(&capture, &modules);
     let host = Host::read(&mut outcome.incomplete);
-    let diagnosis = explain(job, &capture, &descriptors, &mut outcome.incomplete);
+    let locks = locks(&capture, &mut outcome.incomplete);
+    let diagnosis = explain(job, &capture, &descriptors, &locks, &mut outcome.incomplete);
     let stacks = unwind(&capture, &descriptors, &mut outcome.incomplete);
     let maps = image::maps_of(&capture);
     let first_pages = FirstPages::read(&capture, &maps, &descriptors);
@@ -76,6 +78,7 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
         job,
         diagnosis: diagnosis.as_ref(),
         stacks: &stacks,
+        locks: &locks,
         modules: &descriptors,
         host: &host,
         memory: has_memory.then(|| image.layout()),
@@ -127,14 +130,29 @@ fn read_capture(mut file: File) -> Result<Capture, crate::capture::CaptureError>
     Capture::read_from(file.take(MAX_CAPTURE))
 }
 
-/// Why the process took its signal or ended. Where the mapped files are so strange that reading them fails
+/// Who waits for whom.
+fn locks(capture: &Capture, missing: &mut Vec<Missing>) -> LockGraph {
+    guarded(|| LockGraph::of(capture)).unwrap_or_else(|reason| {
+        missing.push(Missing {
+            step: "locks".to_owned(),
+            reason,
+        });
+        LockGraph::default()
+    })
+}
+
+/// Why the process took its signal, ended or does not go on. Where the mapped files are so strange that reading them fails
 /// unforeseen, the answer without them still stands.
 fn explain(
     job: &Job,
     capture: &Capture,
     modules: &Descriptors<'_>,
+    locks: &LockGraph,
     missing: &mut Vec<Missing>,
 ) -> Option<Diagnosis> {
+    if capture.facts.kind == Kind::Capture {
+        return diagnose::diagnose_stuck(locks);
+    }
     if capture.facts.fault.is_none() {
         return job.ended.as_ref().map(diagnose::diagnose_end);
     }

@@ -1,23 +1,22 @@
 //! The threads of a report.
 
 use super::bound::bounded;
-use super::host::Host;
-use super::image;
+use super::compose::Sources;
 use super::process::{Stat, bytes};
+use super::{image, locks};
 use crate::capture::{Capture, StackRange, ThreadFacts};
 use crate::diagnose::InCall;
 use crate::report::core::Layout;
-use crate::report::model::{Address, Stack, Syscall, Thread, Waiting};
+use crate::report::model::{Address, Stack, Syscall, Thread};
 use crate::sys::regs::{GeneralRegisters, vector_registers};
 
 /// Threads that a report lists.
 const MAX_THREADS: usize = 16_384;
 
-/// The threads, the faulting one first. `layout` is that of `memory.zst` if it was written.
+/// The threads, the faulting one first.
 pub(super) fn describe(
     capture: &Capture,
-    host: &Host,
-    layout: Option<&Layout>,
+    sources: &Sources<'_>,
     mut miss: impl FnMut(String, String),
 ) -> Vec<Thread> {
     let facts = &capture.facts;
@@ -42,19 +41,19 @@ pub(super) fn describe(
         }
         let call = InCall::of(capture, facts);
         if let Some(stat) = bytes(capture, facts.stat).and_then(Stat::parse) {
-            thread.cpu_us = host.ticks_us(stat.cpu_ticks());
+            thread.cpu_us = sources.host.ticks_us(stat.cpu_ticks());
             thread.state = Some(state_before(call.as_ref(), stat.state).to_string());
         }
         if let Some(call) = call {
-            thread.waiting = waiting(&call);
+            thread.waiting = locks::waiting(sources.locks, thread.tid, &call);
             thread.syscall = Syscall {
-                number: i64::try_from(call.number).ok(),
+                number: i64::try_from(call.call.number).ok(),
                 name: call.name().map(str::to_owned),
-                args: call.args.map(Address).to_vec(),
+                args: call.call.args.map(Address).to_vec(),
             };
         }
         if let Some(range) = facts.stack {
-            thread.stack = stack(capture, &range, layout);
+            thread.stack = stack(capture, &range, sources.memory);
         }
         threads.push(thread);
     }
@@ -66,13 +65,6 @@ fn add_registers(thread: &mut Thread, registers: &GeneralRegisters) {
     thread.registers = named
         .map(|(name, value)| (name.to_owned(), Address(value)))
         .collect();
-}
-
-fn waiting(call: &InCall) -> Waiting {
-    Waiting {
-        kind: call.waits_for().map(str::to_owned),
-        ..Waiting::default()
-    }
 }
 
 fn add_vector_registers(thread: &mut Thread, capture: &Capture, facts: &ThreadFacts) {

@@ -316,7 +316,13 @@ pub(crate) fn full() -> Report {
             address: Address(0x5581_0000_4040),
             kind: text("pthread_mutex"),
             owner_tid: Some(Tid(4828)),
+            owner_ended: true,
+            readers: Some(2),
             waiters: vec![Tid(4712), Tid(4713)],
+        }],
+        deadlocks: vec![Deadlock {
+            threads: vec![Tid(4712), Tid(4713)],
+            detail: text("worker-0 (4712) waits for worker-1 (4713) to end, which waits for worker-0 to end"),
         }],
         memory: null.memory,
         modules: null.modules,

@@ -13,6 +13,7 @@ pub mod pidfd;
 pub mod process;
 pub mod ptrace;
 pub mod regs;
+pub mod robust;
 pub mod signal;
 pub mod socket;
 pub mod tasks;

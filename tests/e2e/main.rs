@@ -36,6 +36,7 @@ mod handled;
 mod jobcontrol;
 #[cfg(feature = "fail-points")]
 mod killed;
+mod locks;
 mod outer_frames;
 mod policy;
 mod readme;

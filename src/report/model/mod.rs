@@ -17,7 +17,7 @@ use serde_with::skip_serializing_none;
 
 pub use fault::{Access, Action, Exit, Fault, Instruction, Operand, Sender, Signal};
 pub use process::{Host, Limit, LogLine, Map, Module, OpenFile, Process, Service};
-pub use thread::{Frame, FrameKind, Lock, Memory, Stack, Syscall, Thread, Waiting};
+pub use thread::{Deadlock, Frame, FrameKind, Lock, Memory, Stack, Syscall, Thread, Waiting};
 pub use value::{Address, HexBytes};
 
 use value::is_default;
@@ -63,6 +63,9 @@ pub struct Report {
     /// Locks that are held or waited for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<Lock>,
+    /// Threads that wait for each other in a circle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deadlocks: Vec<Deadlock>,
     /// Memory around what the faulting thread's registers point to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub memory: Vec<Memory>,
@@ -171,6 +174,7 @@ impl Report {
             action: Action::default(),
             threads: Vec::new(),
             locks: Vec::new(),
+            deadlocks: Vec::new(),
             memory: Vec::new(),
             modules: Vec::new(),
             maps: Vec::new(),

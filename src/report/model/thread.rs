@@ -149,9 +149,25 @@ pub struct Lock {
     pub kind: Option<String>,
     /// The thread that holds it.
     pub owner_tid: Option<Tid>,
+    /// Whether that thread has ended, so that nobody will release it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub owner_ended: bool,
+    /// How many hold it for reading.
+    pub readers: Option<u32>,
     /// The threads that wait for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waiters: Vec<Tid>,
+}
+
+/// Threads that wait for each other in a circle.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Deadlock {
+    /// The threads: each waits for the next, the last for the first.
+    pub threads: Vec<Tid>,
+    /// The circle in words.
+    pub detail: Option<String>,
 }
 
 /// Memory that a register of the faulting thread points into.

@@ -18,16 +18,27 @@ const MAX_NAMES: usize = 8;
 const MAX_LOCKS: usize = 64;
 
 pub(super) fn write_locks(page: &mut Page, report: &Report) {
-    if report.locks.is_empty() {
+    if report.locks.is_empty() && report.deadlocks.is_empty() {
         return;
     }
     page.heading(format_args!("Locks"));
+    page.lines(&report.deadlocks, MAX_LOCKS, |page, deadlock| {
+        let detail = deadlock
+            .detail
+            .as_deref()
+            .unwrap_or("threads wait for each other");
+        page.line(format_args!("  deadlock: {detail}"));
+    });
     page.lines(&report.locks, MAX_LOCKS, |page, lock| {
         let kind = lock.kind.as_deref().unwrap_or("lock");
         let owner = match lock.owner_tid.map(|tid| (tid, by_tid(report, tid))) {
             Some((_, Some(owner))) => format!("held by {}", title(owner)),
+            Some((tid, None)) if lock.owner_ended => format!("held by {tid}, which has ended"),
             Some((tid, None)) => format!("held by {tid}"),
-            None => "owner not known".to_owned(),
+            None => match lock.readers {
+                Some(readers) => format!("held for reading by {}", count(readers as usize, "thread")),
+                None => "owner not known".to_owned(),
+            },
         };
         let waiters: Vec<String> = lock
             .waiters

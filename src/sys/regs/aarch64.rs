@@ -129,6 +129,14 @@ impl GeneralRegisters {
     }
 }
 
+/// How much code in front of the program counter [`call_before`] wants, bytes.
+pub const CALL_SITE: usize = 0;
+
+/// None: the number is in x8, which may have been loaded far before.
+pub fn call_before(_code: &[u8]) -> Option<u64> {
+    None
+}
+
 /// Names and little-endian bytes of v0 to v31, fpsr and fpcr in `fp` (`NT_PRFPREG`).
 pub fn vector_registers(fp: &[u8], _extended: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut named: Vec<_> = fp

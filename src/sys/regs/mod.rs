@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`GeneralRegisters`] | `NT_PRSTATUS`, with the program counter, the stack pointer and the system call state by name |
 //! | [`vector_registers`] | names and values out of the floating point and vector sets |
+//! | [`SystemCall`] | a system call in progress |
+//! | [`call_before`] | the system call that code makes, by its last instructions |
 //! | [`ELF_MACHINE`] | the number that ELF files give the architecture |
 //! | [`EXTENDED_SET`] | the note type of the set beyond `NT_PRFPREG`, where there is one |
 //! | [`entry`] | the registers of a thread that is sent into a system call or a function |
@@ -15,27 +17,25 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 pub mod entry;
+mod system_call;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub use system_call::SystemCall;
+
 #[cfg(target_arch = "aarch64")]
-pub use aarch64::{ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, vector_registers};
+pub use aarch64::{
+    CALL_SITE, ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, call_before, vector_registers,
+};
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, vector_registers};
+pub use x86_64::{
+    CALL_SITE, ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, call_before, vector_registers,
+};
 
 /// `NT_PRSTATUS` (elf(5)): the general registers.
 pub const NT_PRSTATUS: i32 = libc::NT_PRSTATUS;
 /// `NT_PRFPREG` (elf(5)): the floating point registers.
 pub const NT_PRFPREG: i32 = libc::NT_PRFPREG;
-
-/// The system call that a stopped thread is in, or was about to restart.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SystemCall {
-    /// Its number on this architecture.
-    pub number: u64,
-    /// Its six argument registers; those it does not take hold leftovers.
-    pub args: [u64; 6],
-}
 
 /// A 32-bit process runs on another register set than ours ([`GeneralRegisters::from_bytes`] refuses it).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

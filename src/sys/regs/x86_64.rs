@@ -195,6 +195,18 @@ impl GeneralRegisters {
     }
 }
 
+/// How much code in front of the program counter [`call_before`] wants, bytes.
+pub const CALL_SITE: usize = 7;
+
+/// The number of the system call that this code makes, if it ends in `mov eax, NUMBER; syscall`, as the C library's
+/// own calls do.
+pub fn call_before(code: &[u8]) -> Option<u64> {
+    match *code {
+        [0xb8, a, b, c, d, 0x0f, 0x05] => Some(u64::from(u32::from_le_bytes([a, b, c, d]))),
+        _ => None,
+    }
+}
+
 /// Offsets in the FXSAVE image (Intel SDM volume 1, 10.5.1).
 const FXSAVE_FCW: usize = 0;
 const FXSAVE_FSW: usize = 2;
@@ -309,6 +321,13 @@ mod tests {
         assert_eq!(futex(0).blocked_call(), None);
         assert_eq!(futex(-110).blocked_call(), None);
         assert!(futex(0).system_call().is_some());
+    }
+
+    #[test]
+    fn the_call_before_is_read_from_its_code() {
+        assert_eq!(call_before(&[0xb8, 0xca, 0, 0, 0, 0x0f, 0x05]), Some(202));
+        assert_eq!(call_before(&[0x48, 0x89, 0xf8, 0, 0, 0x0f, 0x05]), None);
+        assert_eq!(call_before(&[0x0f, 0x05]), None);
     }
 
     #[test]
