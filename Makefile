@@ -5,7 +5,7 @@ PROGRAMS   := target/programs
 AARCH64    := aarch64-unknown-linux-gnu
 
 BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
-TEST_PACKAGES  := $(BUILD_PACKAGES) redis-server redis-tools gdb lldb elfutils python3
+TEST_PACKAGES  := $(BUILD_PACKAGES) redis-server redis-tools gdb lldb elfutils python3 systemd systemd-container dbus
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test build programs demo test lint bench clean

@@ -2,6 +2,7 @@
 //!
 //! | file | subject |
 //! |---|---|
+//! | [`journal`] | one structured entry for each incident |
 //! | [`notify`] | what the service manager is told |
 //! | [`reload`] | another configuration, without letting go of what stays configured |
 //! | [`settings`] | where the configuration comes from, and what of it the daemon uses |
@@ -10,6 +11,7 @@
 //! tracer that dies again and again) never ends the daemon and never concerns another service: it is said once and
 //! tried again.
 
+mod journal;
 mod notify;
 mod reload;
 mod settings;
@@ -29,6 +31,7 @@ use crate::supervisor::signals::{Meaning, Signals};
 use crate::supervisor::watch::{News, Watch};
 use crate::sys::{SigNo, fail};
 
+use journal::Journal;
 use notify::Notifier;
 pub use settings::{Settings, SettingsError};
 
@@ -55,6 +58,7 @@ pub struct Daemon {
     surroundings: Surroundings,
     signals: Signals,
     recording: Recording,
+    journal: Journal,
     notifier: Notifier,
     stage: Stage,
     next_census: Instant,
@@ -86,6 +90,7 @@ impl Daemon {
             surroundings: Surroundings::new(),
             signals,
             recording: Recording::new(store),
+            journal: Journal::open(),
             notifier: Notifier::new(),
             stage: Stage::Starting(now + READY),
             next_census: now,
@@ -103,7 +108,9 @@ impl Daemon {
             self.look();
             self.hear();
             for concluded in self.recording.advance() {
-                log::info!("{}", concluded.line);
+                if !self.journal.tell(&concluded) {
+                    log::info!("{}", concluded.line);
+                }
             }
             self.account();
         }

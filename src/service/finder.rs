@@ -204,7 +204,7 @@ fn matching(fits: impl Fn(Pid) -> bool) -> Vec<Pid> {
 }
 
 /// A unit's full name: like systemctl(1), a name without a suffix is taken for a service's.
-fn unit_name(name: &str) -> String {
+pub(super) fn unit_name(name: &str) -> String {
     const SUFFIXES: [&str; 4] = [".service", ".scope", ".slice", ".socket"];
     if SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
         name.to_owned()

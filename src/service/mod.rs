@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`finder`] | from a target of the configuration to the processes that exist |
 //! | [`cgroups`] | the control groups of this machine: units, processes |
+//! | [`identity`] | what the service manager calls a process |
 //! | [`process`] | what /proc says about one process |
 //! | [`notices`] | which of the places changed where a service's processes come and go |
 //!
@@ -14,10 +15,12 @@
 
 pub mod cgroups;
 pub mod finder;
+pub mod identity;
 pub mod notices;
 pub mod process;
 
 pub use cgroups::Cgroups;
 pub use finder::{Absent, Finder};
+pub use identity::Identity;
 pub use notices::Notices;
 pub use process::Member;

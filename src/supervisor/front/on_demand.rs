@@ -74,7 +74,7 @@ impl Front {
         if let Some(wish) = self
             .on_demand
             .as_mut()
-            .filter(|_| concluded.kind == Kind::Capture)
+            .filter(|_| concluded.brief.kind == Kind::Capture)
         {
             wish.captured = Some(Captured {
                 path: concluded.path,

@@ -19,6 +19,7 @@ use crate::ipc::{Captured, Incident, ProcessEnd, seal_capture};
 use crate::recorder::{self, Job};
 use crate::report::Report;
 use crate::report::words::{count, duration};
+use crate::service::Identity;
 use crate::store::{Id, Store};
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, fail};
@@ -276,8 +277,8 @@ impl Recording {
         service: &Service,
         news: News,
         id: &Id,
-        small: Report,
-        job: Job,
+        mut small: Report,
+        mut job: Job,
         descriptors: Vec<OwnedFd>,
     ) -> Option<String> {
         let News {
@@ -287,6 +288,20 @@ impl Recording {
             time_us,
             expected,
         } = news;
+        let Identity {
+            unit,
+            invocation_id,
+            cgroup,
+        } = Identity::of(process, service.target.as_ref());
+        small.service.unit.clone_from(&unit);
+        small.service.invocation_id.clone_from(&invocation_id);
+        small.service.cgroup.clone_from(&cgroup);
+        job.service = recorder::Service {
+            name: Some(service.name.clone()),
+            unit,
+            invocation_id,
+            cgroup,
+        };
         let pending = match self.store.begin(id).and_then(|draft| draft.create_small(&small)) {
             Ok(pending) => pending,
             Err(error) => return Some(format!("{headline}; no report: {error}")),
@@ -349,10 +364,6 @@ fn job(service: &Service, id: &Id) -> Job {
         .filter(|(format, _)| service.report.formats.contains(format));
     Job {
         id: id.to_string(),
-        service: recorder::Service {
-            name: Some(service.name.clone()),
-            ..recorder::Service::default()
-        },
         formats: [recorder::Format::Json, recorder::Format::Memory]
             .into_iter()
             .chain(asked_for.map(|(_, format)| format))

@@ -47,8 +47,8 @@ pub(super) struct Running {
 pub(crate) struct Concluded {
     /// What the operator is told.
     pub(crate) line: String,
-    /// What gave rise to it.
-    pub(crate) kind: Kind,
+    /// The small record, with what the recorder found out.
+    pub(crate) brief: Box<Report>,
     /// Its directory.
     pub(crate) path: PathBuf,
     /// Whether it is more than the small record.
@@ -104,7 +104,7 @@ impl Running {
         let Self {
             headline,
             pending,
-            small,
+            mut small,
             mut parts,
             ..
         } = self;
@@ -121,6 +121,9 @@ impl Running {
                 .iter()
                 .any(|written| written.format.file_name() == part.name())
         });
+        small.fault.cause = outcome.cause.map(|cause| cause.to_string());
+        small.fault.detail.clone_from(&outcome.detail);
+        small.fingerprint.clone_from(&outcome.fingerprint);
         let path = pending.path().to_owned();
         let (line, whole) = match pending.commit(parts) {
             Ok(()) => {
@@ -131,7 +134,7 @@ impl Running {
         };
         Concluded {
             line,
-            kind: small.kind,
+            brief: Box::new(small),
             path,
             whole,
         }
@@ -154,7 +157,7 @@ pub(super) fn conclude_small(
     };
     Concluded {
         line,
-        kind: small.kind,
+        brief: Box::new(small),
         path,
         whole: false,
     }

@@ -1,0 +1,103 @@
+//! A service with `Restart=on-failure` crashes: the report, the journal, and a service manager that sees no difference.
+
+use crate::{Machine, await_that};
+
+const UNIT: &str = "\
+[Service]
+ExecStart=/opt/crashy
+Restart=on-failure
+RestartSec=100ms
+LimitCORE=0
+";
+const CONFIGURATION: &str = "\
+[[service]]
+name = \"till\"
+unit = \"crashy.service\"
+";
+
+/// What every entry about an incident has in common.
+const MESSAGE_ID: &str = "3c0ca8153b204a9aae04ec6bd4148855";
+
+/// What the service manager knows of a unit's last end.
+fn view(machine: &Machine) -> Vec<String> {
+    ["Result", "ExecMainCode", "NRestarts", "ActiveState", "SubState"]
+        .map(|name| machine.property("crashy.service", name))
+        .into()
+}
+
+/// Starts the service, makes it crash, and waits until its next process runs. Returns the first one's id.
+fn crash(machine: &Machine, traced: bool) -> i32 {
+    machine.must(&["systemctl", "start", "crashy.service"]);
+    let ready = |pid: i32| {
+        let path = format!("/proc/{pid}/status");
+        let status = machine.run(&["cat", &path]).stdout;
+        status.contains("Threads:\t4").then_some(pid)
+    };
+    let first = await_that("four threads", || ready(machine.main_pid("crashy.service")));
+    if traced {
+        machine.await_traced(first);
+    }
+    machine.must(&["kill", "-USR1", &first.to_string()]);
+    await_that(&format!("a restart; {}", machine.log()), || {
+        let pid = machine.main_pid("crashy.service");
+        (pid != first && pid != 0).then(|| ready(pid)).flatten()
+    });
+    first
+}
+
+#[test]
+fn a_service_that_crashes_and_restarts() {
+    let Some(mut machine) = Machine::new() else {
+        return;
+    };
+    machine.fixture("crashy");
+    machine.unit("crashy.service", UNIT);
+    machine.boot();
+    crash(&machine, false);
+    let without = view(&machine);
+    machine.must(&["systemctl", "stop", "crashy.service"]);
+    machine.must(&["systemctl", "reset-failed"]);
+
+    machine.start_sickbay(CONFIGURATION);
+    let first = crash(&machine, true);
+    assert_eq!(view(&machine), without);
+    let reports = machine.await_reports(1);
+    assert_eq!(reports.len(), 1, "{reports:#?}");
+    let report = &reports[0];
+    assert_eq!(report["process"]["pid"], first);
+    assert_eq!(report["signal"]["name"], "SIGSEGV");
+    assert!(
+        report["fault"]["thread_name"]
+            .as_str()
+            .unwrap()
+            .starts_with("till-")
+    );
+    assert_eq!(report["service"]["name"], "till");
+    assert_eq!(report["service"]["unit"], "crashy.service");
+    machine.await_traced(machine.main_pid("crashy.service"));
+
+    // Among the service's own lines, after the last of them; and by its kind.
+    let lines = await_that("the entry in the unit's journal", || {
+        let lines = machine.journal(&["--unit=crashy.service", "--reverse"]);
+        lines
+            .iter()
+            .any(|line| line["MESSAGE_ID"] == MESSAGE_ID)
+            .then_some(lines)
+    });
+    let entry = lines
+        .iter()
+        .find(|line| line["MESSAGE_ID"] == MESSAGE_ID)
+        .unwrap();
+    let id = report["id"].as_str().unwrap();
+    assert_eq!(entry["SICKBAY_ID"], id);
+    assert_eq!(entry["OBJECT_PID"], first.to_string());
+    assert_eq!(entry["SICKBAY_SIGNAL_NAME"], "SIGSEGV");
+    assert_eq!(entry["SICKBAY_CAUSE"], report["fault"]["cause"]);
+    assert_eq!(entry["PRIORITY"], "2");
+    assert_eq!(entry["_SYSTEMD_UNIT"], "sickbay.service");
+    let found = machine.journal(&[&format!("MESSAGE_ID={MESSAGE_ID}")]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    machine.must(&["journalctl", "--update-catalog"]);
+    let explained = machine.must(&["journalctl", "-x", "--no-pager", &format!("SICKBAY_ID={id}")]);
+    assert!(explained.contains(&format!("sickbay show {id}")), "{explained}");
+}
