@@ -277,7 +277,7 @@ fn take_news(recording: &mut Recording, watch: &Watch, news: News) {
         }
         News::Ended(end, descriptors) => recording.ended(service, *end, descriptors),
         News::Counted(counted) => Some(format!("{counted} faults and ends were counted, not recorded")),
-        News::Census | News::Unrecorded(_) => None,
+        News::Census | News::Unrecorded(_) | News::Took { .. } => None,
         News::Warning(text) | News::Log(text) => Some(text),
         News::Replaced => {
             recording.tracer_gone(service);

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::sys::socket;
+use crate::sys::{Pid, socket};
 
 /// The largest message; the kernel's default send buffer holds three.
 const MAX_MESSAGE: usize = 64 << 10;
@@ -65,6 +65,11 @@ impl Channel {
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = socket::pair()?;
         Ok((Self::new(ours), theirs))
+    }
+
+    /// The process that made the pair.
+    pub fn peer(&self) -> io::Result<Pid> {
+        socket::peer(self.socket.as_fd())
     }
 
     /// Sends, or queues while the other end does not take it. Never waits.

@@ -18,6 +18,12 @@ pub enum ToTracer {
     Capture(Pid),
     /// Say how things are: [`FromTracer::Told`].
     Tell,
+    /// Tell which signals that process takes, of those that groups are sent ([`SigNo::is_sent_to_groups`]).
+    Follow(Pid),
+    /// The front stops because the process that is followed has. It is to be continued when that goes on, or ends.
+    Stopping,
+    /// The front goes on.
+    GoingOn,
     /// Let go of everything, and end.
     LetGo,
 }
@@ -64,6 +70,13 @@ pub enum FromTracer {
     Counted(u64),
     /// How things are.
     Told(Census),
+    /// The process that is followed takes a signal that this process sent it.
+    Took {
+        /// The signal.
+        signal: SigNo,
+        /// Who sent it.
+        sender: Pid,
+    },
     /// Something that the operator should know.
     Warning(String),
     /// A line of the tracer's log.

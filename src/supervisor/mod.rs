@@ -15,12 +15,14 @@
 //! | `recorder` | a recorder process, seen from here |
 //! | `small` | the record that is written before anything can fail |
 //! | `oom` | whether the kernel killed a process because memory ran out |
-//! | `signals` | signals to this process: what is passed on, what ends the watch |
+//! | `signals` | signals to this process: what is for the program, what the terminal sends to both |
+//! | `passing` | signals on their way to the program, each delivered once |
 
 pub mod console;
 pub(crate) mod follow;
 pub mod front;
 mod oom;
+mod passing;
 pub(crate) mod program;
 mod recorder;
 pub(crate) mod recording;

@@ -5,24 +5,32 @@
 //! nothing of the program runs untraced. The front is the child's natural parent and the tracer another
 //! process, because a parent that is the tracer as well would not be told of group-stops (kernel/exit.c,
 //! `wait_consider_task`).
+//!
+//! Where Yama restricts tracing to descendants, the child first allows it to the front and all that descend from it,
+//! so that a tracer may be replaced (`PR_SET_PTRACER`, which lasts beyond exec). Then it says that it is ready.
+//!
+//! What a service manager says to the process that it starts is said to the program: the ids in `LISTEN_PID`
+//! (sd_listen_fds(3)), `WATCHDOG_PID` (sd_watchdog_enabled(3)) and `SYSTEMD_EXEC_PID` become the program's where they
+//! are ours. Nothing can be done here about `NOTIFY_SOCKET`: whose messages count, the manager decides
+//! (`NotifyAccess=`).
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Command, ExitCode};
 
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
-use nix::unistd::pipe2;
 
 use crate::sys::Pid;
 use crate::sys::process::{self, SignalState};
 
 /// This very binary, whatever became of its path.
 pub(super) const OURSELVES: &str = "/proc/self/exe";
-/// What the front writes to open the gate.
+/// What the launcher writes when it can be seized, and what the front writes to open the gate.
+const READY: u8 = b'r';
 const GO: u8 = b'g';
 /// Exit status of a launcher whose front vanished: nothing was started.
 const NEVER_STARTED: u8 = 1;
@@ -44,13 +52,14 @@ pub(crate) fn raise_file_limit() -> FileLimit {
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) pid: Pid,
-    gate: Option<File>,
+    gate: Option<UnixStream>,
 }
 
 impl Program {
-    /// Starts a launcher for that command. The program itself starts with [`Program::open_gate`].
-    pub(super) fn prepare(command: &[OsString], tracer: Pid, files: FileLimit) -> io::Result<Self> {
-        let (inside, outside) = pipe2(OFlag::O_CLOEXEC)?;
+    /// Starts a launcher for that command, and waits until it can be seized. The program itself starts with
+    /// [`Program::open_gate`].
+    pub(super) fn prepare(command: &[OsString], files: FileLimit) -> io::Result<Self> {
+        let (inside, mut outside) = UnixStream::pair()?;
         fcntl(&inside, FcntlArg::F_SETFD(FdFlag::empty()))?;
         let state = process::inherited_signal_state();
         let (soft, _) = files;
@@ -58,15 +67,16 @@ impl Program {
             .arg0("sickbay")
             .arg("launch")
             .arg(inside.as_raw_fd().to_string())
-            .arg(tracer.to_string())
             .arg(format!("{:x}", state.mask))
             .arg(format!("{:x}", state.ignored))
             .arg(soft.to_string())
             .args(command)
             .spawn()?;
+        drop(inside);
+        outside.read_exact(&mut [0])?;
         Ok(Self {
             pid: Pid(child.id() as i32),
-            gate: Some(outside.into()),
+            gate: Some(outside),
         })
     }
 
@@ -84,11 +94,10 @@ impl Program {
     }
 }
 
-/// The role of the launcher: `launch GATE TRACER MASK IGNORED FILES COMMAND...`, started by [`Program::prepare`] alone.
+/// The role of the launcher: `launch GATE MASK IGNORED FILES COMMAND...`, started by [`Program::prepare`] alone.
 pub fn launcher(arguments: Vec<OsString>) -> ExitCode {
     let Some(Order {
         gate,
-        tracer,
         state,
         files,
         command,
@@ -97,10 +106,10 @@ pub fn launcher(arguments: Vec<OsString>) -> ExitCode {
         log::error!("'launch' is started by 'run' alone");
         return ExitCode::from(2);
     };
+    let front = Pid(parent_id() as i32);
     // Without Yama, or with its permission, this is not needed; where it is, the seizure tells.
-    let _ = process::allow_tracer(tracer);
-    let mut answer = [0];
-    if !matches!(File::from(gate).read(&mut answer), Ok(1)) {
+    let _ = process::allow_tracer(front);
+    if await_go(UnixStream::from(gate)).is_err() {
         return ExitCode::from(NEVER_STARTED);
     }
     let Some((program, rest)) = command.split_first() else {
@@ -110,7 +119,15 @@ pub fn launcher(arguments: Vec<OsString>) -> ExitCode {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, files, hard);
     }
     process::restore_signal_state(state);
-    let error = Command::new(program).args(rest).exec();
+    let mut command = Command::new(program);
+    command.args(rest);
+    for (name, value) in addressed_anew(front, |name| std::env::var(name).ok()) {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let error = command.exec();
     log::error!("cannot run '{}': {error}", program.display());
     ExitCode::from(if error.kind() == io::ErrorKind::NotFound {
         NOT_FOUND
@@ -119,10 +136,32 @@ pub fn launcher(arguments: Vec<OsString>) -> ExitCode {
     })
 }
 
+fn await_go(mut gate: UnixStream) -> io::Result<()> {
+    gate.write_all(&[READY])?;
+    gate.read_exact(&mut [0])
+}
+
+/// What to make of the variables in which a service manager has named `front` and means the program.
+fn addressed_anew(
+    front: Pid,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Vec<(&'static str, Option<String>)> {
+    let names_front = |name: &str| variable(name).is_some_and(|value| value == front.to_string());
+    let mut anew: Vec<_> = ["LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"]
+        .into_iter()
+        .filter(|name| names_front(name))
+        .map(|name| (name, Some(std::process::id().to_string())))
+        .collect();
+    if names_front("LISTEN_PID") {
+        // Names the same process by its pidfd, and may be absent.
+        anew.push(("LISTEN_PIDFDID", None));
+    }
+    anew
+}
+
 /// What a launcher is told.
 struct Order {
     gate: OwnedFd,
-    tracer: Pid,
     state: SignalState,
     files: rlim_t,
     command: Vec<OsString>,
@@ -132,17 +171,36 @@ impl Order {
     fn parse(arguments: Vec<OsString>) -> Option<Self> {
         let mut words = arguments.into_iter();
         let gate = words.next()?.to_str()?.parse().ok()?;
-        let tracer = Pid(words.next()?.to_str()?.parse().ok()?);
         let mask = u64::from_str_radix(words.next()?.to_str()?, 16).ok()?;
         let ignored = u64::from_str_radix(words.next()?.to_str()?, 16).ok()?;
         let files = words.next()?.to_str()?.parse().ok()?;
         let gate = process::inherited_descriptor(gate).ok()?;
         Some(Self {
             gate,
-            tracer,
             state: SignalState { mask, ignored },
             files,
             command: words.collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_said_to_the_front_is_said_to_the_program() {
+        let own = std::process::id().to_string();
+        let anew = |listen: &str| {
+            addressed_anew(Pid(4711), |name| {
+                (name == "LISTEN_PID").then(|| listen.to_owned())
+            })
+        };
+        assert_eq!(
+            anew("4711"),
+            [("LISTEN_PID", Some(own)), ("LISTEN_PIDFDID", None)]
+        );
+        assert_eq!(anew("471"), []);
+        assert_eq!(anew(""), []);
     }
 }

@@ -67,6 +67,21 @@ impl Tracer {
             .send(&ToTracer::Begin(Box::new(service.clone())), Vec::new())
     }
 
+    /// Asks it to tell which signals that process takes.
+    pub(super) fn follow(&mut self, process: Pid) -> Result<(), ChannelError> {
+        self.channel.send(&ToTracer::Follow(process), Vec::new())
+    }
+
+    /// Tells it that this process stops, or goes on. A tracer that is gone needs not know.
+    pub(super) fn stopping(&mut self, stopping: bool) {
+        let message = if stopping {
+            ToTracer::Stopping
+        } else {
+            ToTracer::GoingOn
+        };
+        let _ = self.channel.send(&message, Vec::new());
+    }
+
     /// Asks it to let go of everything.
     pub(super) fn let_go(&mut self) -> Result<(), ChannelError> {
         self.channel.send(&ToTracer::LetGo, Vec::new())

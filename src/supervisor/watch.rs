@@ -34,6 +34,8 @@ pub(crate) struct Watch {
     service: Service,
     tracer: Option<Tracer>,
     roots: Vec<Root>,
+    /// The program that this process runs, and stops and goes on with.
+    program: Option<Pid>,
     deaths: VecDeque<Instant>,
     buried: Vec<Pid>,
     asked: Option<Instant>,
@@ -81,6 +83,8 @@ pub(crate) enum News {
     Counted(u64),
     /// The tracer said how things are: [`Watch::census`].
     Census,
+    /// The program takes a signal from that sender.
+    Took { signal: SigNo, sender: Pid },
     /// Something that the operator should know.
     Warning(String),
     /// A line of the tracer's log.
@@ -114,6 +118,7 @@ impl Watch {
             service,
             tracer: None,
             roots: Vec::new(),
+            program: None,
             deaths: VecDeque::new(),
             buried: Vec::new(),
             asked: None,
@@ -139,6 +144,9 @@ impl Watch {
         for root in &self.roots {
             tracer.seize(root.pid)?;
         }
+        if let Some(program) = self.program {
+            tracer.follow(program)?;
+        }
         let pid = tracer.pid;
         self.tracer = Some(tracer);
         Ok(pid)
@@ -162,6 +170,27 @@ impl Watch {
             attached: false,
         });
         Ok(())
+    }
+
+    /// Asks to be told which signals the program takes, as [`News::Took`], and to be continued when it goes on.
+    pub(crate) fn set_program(&mut self, pid: Pid) -> Result<(), StartError> {
+        self.program = Some(pid);
+        match &mut self.tracer {
+            Some(tracer) => Ok(tracer.follow(pid)?),
+            None => Ok(()),
+        }
+    }
+
+    /// This process is about to stop because the program has; or it goes on.
+    pub(crate) fn stopping(&mut self, stopping: bool) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.stopping(stopping);
+        }
+    }
+
+    /// Whether that process is our tracer.
+    pub(crate) fn is_traced_by(&self, pid: Pid) -> bool {
+        self.tracer.as_ref().is_some_and(|tracer| tracer.pid == pid)
     }
 
     /// Asks for a copy of a process that is attached. The answer is [`News::Captured`] or [`News::Refused`].
@@ -308,6 +337,7 @@ impl Watch {
             FromTracer::Ended(end) => News::Ended(end, descriptors),
             FromTracer::Unrecorded(process) => News::Unrecorded(process),
             FromTracer::Counted(counted) => News::Counted(counted),
+            FromTracer::Took { signal, sender } => News::Took { signal, sender },
             FromTracer::Warning(text) => News::Warning(text),
             FromTracer::Log(line) => News::Log(line),
             FromTracer::Told(census) => {

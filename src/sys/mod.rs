@@ -15,6 +15,7 @@ pub mod ptrace;
 pub mod regs;
 pub mod robust;
 pub mod signal;
+pub mod signal_queue;
 pub mod socket;
 pub mod tasks;
 mod timer;

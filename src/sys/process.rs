@@ -96,6 +96,28 @@ pub fn inherited_descriptor(number: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Stops this process as that signal does by default, until somebody continues it. What else was arranged for the signal
+/// holds again afterwards.
+pub fn stop_by(signal: SigNo) {
+    let mut before = None;
+    if signal.0 != libc::SIGSTOP {
+        // SAFETY: sigaction is plain data, all zero is a valid value: the default action, nothing blocked.
+        let standard: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: as above.
+        let mut ours: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: both are live; the default action installs no code.
+        if unsafe { libc::sigaction(signal.0, &raw const standard, &raw mut ours) } == 0 {
+            before = Some(ours);
+        }
+    }
+    // SAFETY: plain integers.
+    unsafe { libc::raise(signal.0) };
+    if let Some(ours) = before {
+        // SAFETY: what the kernel had handed out a moment ago.
+        unsafe { libc::sigaction(signal.0, &raw const ours, std::ptr::null_mut()) };
+    }
+}
+
 /// What a tracer or a recorder does first: it leaves the terminal and what its front was started with.
 ///
 /// Signals of the terminal and of a service manager are for the front, whose end is the end of its roles. Descriptors
@@ -111,8 +133,8 @@ pub fn become_a_role() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
-/// Names the process that may trace this one where Yama restricts it to descendants
-/// (prctl(2), `PR_SET_PTRACER`). Without Yama there is nothing to do, and the kernel says `EINVAL`.
+/// Names a process that may trace this one, as may its descendants, where Yama restricts tracing to the traced
+/// process's own ancestors (prctl(2), `PR_SET_PTRACER`). Without Yama there is nothing to do, and the kernel says `EINVAL`.
 pub fn allow_tracer(tracer: Pid) -> io::Result<()> {
     // SAFETY: plain integers.
     let outcome = unsafe { libc::prctl(libc::PR_SET_PTRACER, tracer.0 as libc::c_ulong, 0, 0, 0) };

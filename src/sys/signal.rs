@@ -189,6 +189,22 @@ impl SigNo {
         )
     }
 
+    /// Whether groups of processes are sent this signal as a whole, by shells and service managers: it ends, stops,
+    /// continues or informs all of them.
+    pub const fn is_sent_to_groups(self) -> bool {
+        matches!(
+            self,
+            Self::HUP
+                | Self::INT
+                | Self::QUIT
+                | Self::TERM
+                | Self::ABRT
+                | Self::CONT
+                | Self::TSTP
+                | Self::WINCH
+        )
+    }
+
     /// Whether this is a realtime signal, those of the C library included.
     pub const fn is_realtime(self) -> bool {
         self.0 >= KERNEL_SIGRTMIN && self.0 <= SIGNAL_MAX
@@ -352,7 +368,7 @@ impl SigInfo {
 
     /// `si_pid` and `si_uid` of a signal that a process sent (`SI_USER`, `SI_TKILL`, `SI_QUEUE`).
     pub fn sender(&self) -> Option<(Pid, u32)> {
-        matches!(self.code(), 0 | SI_QUEUE | SI_TKILL | SI_MESGQ)
+        matches!(self.code(), SI_USER | SI_QUEUE | SI_TKILL | SI_MESGQ)
             .then(|| (Pid(self.int(16)), self.int(20) as u32))
     }
 
@@ -386,6 +402,8 @@ impl SigInfo {
 
 /// `si_code` of a signal that the kernel raised without saying why.
 pub const SI_KERNEL: i32 = 0x80;
+/// `si_code` of `kill(2)`.
+pub const SI_USER: i32 = 0;
 /// `si_code` of `sigqueue(3)`.
 pub const SI_QUEUE: i32 = -1;
 /// `si_code` of a message queue notification.

@@ -4,9 +4,11 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
-    socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, getsockopt, recvmsg,
+    sendmsg, socketpair, sockopt::PeerCredentials,
 };
+
+use super::Pid;
 
 /// The most descriptors that one message carries; the kernel's own limit is 253 (`SCM_MAX_FD`).
 pub const MAX_DESCRIPTORS: usize = 240;
@@ -19,6 +21,11 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
         None,
         SockFlag::SOCK_CLOEXEC,
     )?)
+}
+
+/// The process that had made the other end when the two were connected.
+pub fn peer(socket: BorrowedFd<'_>) -> io::Result<Pid> {
+    Ok(Pid(getsockopt(&socket, PeerCredentials)?.pid()))
 }
 
 /// Sends one message. With `wait` false a full socket is [`io::ErrorKind::WouldBlock`].

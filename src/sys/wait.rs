@@ -4,7 +4,8 @@
 //! as if never signalled. Every stop is therefore looked at with `WNOWAIT`; the request that resumes the thread
 //! ends the stop. The status is decoded from its number, since enums of signals lack the realtime ones.
 //!
-//! `WCONTINUED` is never asked for: it would eat the notification of the service's own parent.
+//! `WCONTINUED` is never asked for of a tracee: it would eat the notification of the service's own parent. Of our own
+//! children we are the parent.
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
@@ -152,26 +153,36 @@ pub enum ChildChange {
     Ended(ExitStatus),
     /// It was stopped by this signal.
     Stopped(SigNo),
+    /// It was continued.
+    Continued,
 }
 
 /// Takes the next change of one of our own children that we do not trace, without waiting.
 pub fn child_change(pid: Pid) -> Option<ChildChange> {
-    match wait(libc::P_PID, pid.0, libc::WEXITED | libc::WSTOPPED | libc::WNOHANG).ok()?? {
-        Event::Ended(_, status) => Some(ChildChange::Ended(status)),
-        Event::Stopped(_, Stop::Signal(signal)) => Some(ChildChange::Stopped(signal)),
-        Event::Stopped(..) => None,
-    }
-}
-
-/// Whether one of our own children was stopped, continued or ended since its last change was taken. Takes nothing.
-pub fn child_has_changed(pid: Pid) -> bool {
-    let options =
-        libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    let options = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG;
     // SAFETY: siginfo_t is plain data, all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `info` is a live siginfo_t.
-    let outcome = unsafe { libc::waitid(libc::P_PID, pid.0 as libc::id_t, &raw mut info, options) };
-    outcome == 0 && info.si_signo != 0
+    // SAFETY: `info` is a live siginfo_t; the kernel checks the rest.
+    let outcome = unsafe {
+        libc::waitid(
+            libc::P_PID,
+            pid.0 as libc::id_t,
+            &raw mut info,
+            options | libc::__WALL,
+        )
+    };
+    Errno::result(outcome).ok()?;
+    // SAFETY: waitid fills the SIGCHLD members, or leaves zero where there was no change.
+    let status = unsafe { info.si_status() };
+    match info.si_code {
+        0 => None,
+        libc::CLD_CONTINUED => Some(ChildChange::Continued),
+        libc::CLD_STOPPED => Some(ChildChange::Stopped(SigNo(status))),
+        code => match decode(Tid(pid.0), code, status) {
+            Event::Ended(_, status) => Some(ChildChange::Ended(status)),
+            Event::Stopped(..) => None,
+        },
+    }
 }
 
 /// Consumes the end of a dead tracee. Its process's exec and its parent's knowledge of the exit wait for this.

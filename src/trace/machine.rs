@@ -196,6 +196,12 @@ impl Machine {
         self.threads.is_empty()
     }
 
+    /// Whether a thread is stopped with its process.
+    pub fn listens(&self, tid: Tid) -> bool {
+        self.thread(tid)
+            .is_some_and(|thread| thread.state == State::Listening)
+    }
+
     /// How many threads are stopped and wait for a judgement.
     pub fn judged(&self) -> usize {
         self.judged

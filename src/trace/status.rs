@@ -46,6 +46,11 @@ impl Status {
         matches!(self.state, 'Z' | 'X')
     }
 
+    /// Whether it is stopped, by a signal or for its tracer.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, 'T' | 't')
+    }
+
     /// Its process.
     pub fn process(&self) -> Pid {
         Pid(self.tgid)

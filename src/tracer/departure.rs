@@ -24,27 +24,26 @@ impl Tracer {
     /// Reaps a dead process; one that ended in a way worth recording is told of with what /proc still says.
     pub(super) fn departure(&mut self, ending: Ending) -> Result<(), TracerError> {
         let process = ending.process;
-        if !is_remarkable(ending.status, self.service.report.exits) {
-            self.engine.reap(ending);
-            return self.leave_unrecorded(process);
-        }
-        let status = ending.status;
-        let comm = Status::read(process.leader())
-            .map(|status| status.name)
-            .unwrap_or_default();
-        let capture = ending::copy(process, ending.start);
+        let remarkable = is_remarkable(ending.status, self.service.report.exits);
+        let remains = remarkable.then(|| {
+            let status = Status::read(process.leader()).unwrap_or_default();
+            let end = ProcessEnd {
+                process,
+                comm: status.name,
+                time_us: wall_clock(Instant::now()),
+                status: ending.status,
+            };
+            (end, ending::copy(process, ending.start))
+        });
         self.engine.reap(ending);
-        if !self.admit()? {
-            return self.leave_unrecorded(process);
+        self.goes_on(process);
+        match remains {
+            Some((end, capture)) if self.admit()? => {
+                let descriptors = seal_capture(&capture).into_iter().collect();
+                self.say_with(FromTracer::Ended(Box::new(end)), descriptors)
+            }
+            _ => self.leave_unrecorded(process),
         }
-        let end = ProcessEnd {
-            process,
-            comm,
-            time_us: wall_clock(Instant::now()),
-            status,
-        };
-        let descriptors = seal_capture(&capture).into_iter().collect();
-        self.say_with(FromTracer::Ended(Box::new(end)), descriptors)
     }
 
     /// An unprivileged tracer costs a set-user-ID program its privileges (execve(2)): whoever wonders should read it.

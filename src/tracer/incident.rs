@@ -54,6 +54,11 @@ impl Tracer {
             },
         );
         drop(hold);
+        if let Some((sender, _)) = siginfo.and_then(|info| info.sender())
+            && self.following.takes(process, signal)
+        {
+            self.took(signal, sender)?;
+        }
         if !recorded {
             return match decision.taken {
                 Action::Deliver => self.leave_unrecorded(process),

@@ -8,6 +8,7 @@
 //! cause leaves the service running.
 
 mod departure;
+mod following;
 mod handing;
 mod incident;
 mod on_demand;
@@ -25,6 +26,8 @@ use crate::sys::ptrace::Options;
 use crate::sys::wake::Wake;
 use crate::sys::{Pid, fail, process};
 use crate::trace::{AttachError, Engine, Turn};
+
+use following::Following;
 
 /// When audits follow an attachment, and the interval that stays.
 const AUDITS: [Duration; 4] = [
@@ -49,6 +52,7 @@ struct Tracer {
     budget: Budget,
     started: Instant,
     audit: Audit,
+    following: Following,
     incidents: u64,
 }
 
@@ -105,6 +109,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         asked_for: Vec::new(),
         started: Instant::now(),
         audit: Audit { step: 0, due: None },
+        following: Following::default(),
         incidents: 0,
     })
 }
@@ -122,6 +127,8 @@ impl Tracer {
                 Turn::Fault(fault) => self.incident(*fault)?,
                 Turn::Ending(ending) => self.departure(ending)?,
                 Turn::Exec(process) => self.warn_of_lost_privileges(process)?,
+                Turn::Took(signal, sender) => self.took(signal, sender)?,
+                Turn::GoesOn(process) => self.goes_on(process),
                 Turn::Woken => {}
                 Turn::Nobody => self.wait_for_front(),
             }
@@ -137,6 +144,9 @@ impl Tracer {
                 ToTracer::Seize(process) => self.seize(process)?,
                 ToTracer::Capture(process) => self.capture(process)?,
                 ToTracer::Tell => self.tell()?,
+                ToTracer::Follow(process) => self.follow(process),
+                ToTracer::Stopping => self.front_stops(true),
+                ToTracer::GoingOn => self.front_stops(false),
                 ToTracer::LetGo => return Ok(false),
             }
         }
@@ -145,6 +155,7 @@ impl Tracer {
             self.audit.step = (self.audit.step + 1).min(AUDITS.len() - 1);
             self.schedule();
         }
+        self.look_after_front();
         Ok(true)
     }
 
@@ -199,7 +210,14 @@ impl Tracer {
             self.audit.step
         };
         self.audit.due = Some(Instant::now() + AUDITS[step]);
-        self.wake.after(AUDITS[step]);
+        self.set_alarm();
+    }
+
+    /// Has this process woken when the next thing is due.
+    fn set_alarm(&self) {
+        if let Some(due) = self.audit.due.into_iter().chain(self.following.due).min() {
+            self.wake.after(due.saturating_duration_since(Instant::now()));
+        }
     }
 
     /// Whether the limit allows one more record. The first that it does not allow is said; the rest is counted.

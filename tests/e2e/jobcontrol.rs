@@ -126,6 +126,18 @@ fn keyboard_session(prefix: &str) {
     terminal.type_in("echo status-$?\n");
     terminal.expect("status-130");
 
+    // A program may stop itself as well.
+    terminal.type_in(&format!(
+        "{prefix} bash -c 'kill -STOP $$; echo went-on-$((40 + 2))'\n"
+    ));
+    terminal.expect("Stopped");
+    terminal.type_in("echo shell-has-the-terminal-$((40 + 2))\n");
+    terminal.expect("shell-has-the-terminal-42");
+    terminal.type_in("bg\n");
+    terminal.expect("went-on-42");
+    terminal.type_in("wait; echo status-$?\n");
+    terminal.expect("status-0");
+
     terminal.type_in(&format!("{prefix} cat\n"));
     terminal.type_in("second program\n");
     terminal.expect("second program");

@@ -38,6 +38,7 @@ mod jobcontrol;
 mod killed;
 mod locks;
 mod outer_frames;
+mod passing;
 mod policy;
 mod readme;
 mod real_programs;

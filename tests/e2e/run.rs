@@ -299,6 +299,38 @@ fn works_without_root_and_without_configuration() {
     assert!(std::fs::read_to_string(report).unwrap().contains("worker-3"));
 }
 
+/// What a service manager says to the process that it starts is said to the program (sd_listen_fds(3)).
+#[test]
+fn a_program_is_given_the_descriptors_of_a_service_manager() {
+    let sickbay = Sickbay::new();
+    let program = r#"test $LISTEN_PID = $$ && test $WATCHDOG_PID = $$ && test -z "$LISTEN_PIDFDID" &&
+                     echo "$LISTEN_FDS $OTHER_PID" "$(cat <&3)""#;
+    let supervised = sickbay.run_command("/bin/bash", &["-c", program]);
+    let manager = r#"echo from descriptor 3 >"$0"; exec 3<"$0"
+                     export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_PIDFDID=1 WATCHDOG_PID=$$ OTHER_PID=7; exec "$@""#;
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", manager])
+        .arg(sickbay.scratch().join("passed"));
+    command.arg(supervised.get_program()).args(supervised.get_args());
+    let outcome = run(&mut command);
+    assert_eq!(
+        (outcome.code(), outcome.stdout.as_str()),
+        (0, "1 7 from descriptor 3\n"),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn what_was_said_to_another_process_stays_as_it_was() {
+    same_both_ways(
+        "LISTEN_PID=1 WATCHDOG_PID=1; export LISTEN_PID WATCHDOG_PID; echo $LISTEN_PID $WATCHDOG_PID",
+    );
+    let sickbay = Sickbay::new();
+    let mut command = sickbay.run_command("sh", &["-c", "echo $LISTEN_PID"]);
+    assert_eq!(run(command.env("LISTEN_PID", "1")).stdout, "1\n");
+}
+
 #[test]
 fn nothing_is_left_behind() {
     let sickbay = Sickbay::new();

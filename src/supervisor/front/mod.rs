@@ -31,12 +31,14 @@ use crate::sys::{Pid, pidfd, process};
 
 use super::console;
 use super::follow::{Followed, Surroundings};
+use super::passing::Passing;
 use super::program::{FileLimit, Program, raise_file_limit};
 use super::recording::Recording;
 use super::signals::Signals;
 use ends::Ends;
 pub use error::FrontError;
 use error::{no_pidfd, system};
+use job::State;
 pub use on_demand::Captured;
 use on_demand::OnDemand;
 
@@ -72,6 +74,8 @@ pub struct Front {
     signals: Signals,
     program: Option<Program>,
     program_end: Option<ExitStatus>,
+    state: State,
+    passing: Passing,
     recording: Recording,
     on_demand: Option<OnDemand>,
     outcome: Option<Outcome>,
@@ -83,12 +87,15 @@ impl Front {
     /// Runs a program under supervision until it ends.
     pub fn run(options: Options, command: &[OsString]) -> Result<Outcome, FrontError> {
         let mut front = Self::new(options, None)?;
-        let tracer = front.followed.watch.start()?;
-        let program = Program::prepare(command, tracer, front.files).map_err(system("start the program"))?;
+        let caught = front.signals.take_those_for_a_program();
+        caught.map_err(system("handle signals"))?;
+        front.followed.watch.start()?;
+        let program = Program::prepare(command, front.files).map_err(system("start the program"))?;
         if let Err(error) = process::leave_descriptors_to_the_program() {
             log::warn!("cannot leave open descriptors to the program: {error}");
         }
         front.followed.watch.take_up(program.pid, None)?;
+        front.followed.watch.set_program(program.pid)?;
         front.program = Some(program);
         front.serve()
     }
@@ -125,6 +132,8 @@ impl Front {
             signals: Signals::install().map_err(system("handle signals"))?,
             program: None,
             program_end: None,
+            state: State::default(),
+            passing: Passing::default(),
             on_demand: None,
             outcome: None,
             ends: Ends::default(),
@@ -150,10 +159,12 @@ impl Front {
             for meaning in self.signals.pending() {
                 self.signal(meaning);
             }
+            self.take_realtime_signals();
             self.look()?;
             while let Some(news) = self.followed.hear()? {
                 self.news(news)?;
             }
+            self.pass_on();
             self.notice_ends();
             if self.followed.watch.has_let_go() && self.on_demand.is_none() {
                 self.record_untold_ends();
@@ -172,7 +183,10 @@ impl Front {
 
     /// Waits until something happens.
     fn wait(&mut self) -> Result<(), FrontError> {
-        let mut sources = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let signals = self.signals.sources(self.passing.has_room());
+        let mut sources: Vec<PollFd<'_>> = signals
+            .map(|source| PollFd::new(source, PollFlags::POLLIN))
+            .collect();
         sources.extend(self.followed.watch.source());
         let notices = self.surroundings.as_ref().and_then(Surroundings::source);
         sources.extend(notices.map(|notices| PollFd::new(notices, PollFlags::POLLIN)));
@@ -185,6 +199,7 @@ impl Front {
         sources.extend(pidfds.map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)));
         sources.extend(self.recording.sources());
         let deadlines = [
+            self.passing.deadline(),
             self.followed.watch.deadline(),
             self.followed.next_look().filter(|_| self.outcome.is_none()),
             self.recording.deadline(),

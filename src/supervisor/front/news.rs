@@ -1,5 +1,7 @@
 //! What the watch says, and what follows for the program and for the processes that were attached.
 
+use std::time::Instant;
+
 use crate::config::Action;
 use crate::supervisor::program::Program;
 use crate::supervisor::watch::{News, Refusal};
@@ -48,6 +50,10 @@ impl Front {
                 None
             }
             News::Census => None,
+            News::Took { signal, sender } => {
+                self.passing.taken(signal, Some(sender), Instant::now());
+                None
+            }
             News::Warning(text) => {
                 self.say(&text);
                 None

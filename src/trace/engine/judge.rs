@@ -11,7 +11,7 @@
 use std::time::Instant;
 
 use crate::sys::ptrace::Stopped;
-use crate::sys::signal::SigInfo;
+use crate::sys::signal::{SI_USER, SigInfo};
 use crate::sys::{Pid, SigNo, Tid};
 use crate::trace::disposition::{Dispositions, Fate};
 use crate::trace::status::Status;
@@ -61,9 +61,20 @@ impl Engine {
                 }
             }
         }
+        let sender = self.sender_to_tell(process, &thread, signal);
         self.machine.resumed(tid);
         self.note(tid, thread.cont(Some(signal)));
-        None
+        sender.map(|sender| Turn::Took(signal, sender))
+    }
+
+    /// Who has sent that signal, where the caller wants to know.
+    fn sender_to_tell(&self, process: Pid, thread: &Stopped, signal: SigNo) -> Option<Pid> {
+        if self.followed != Some(process) || !signal.is_sent_to_groups() {
+            return None;
+        }
+        let info = thread.siginfo().ok().filter(|info| info.code() == SI_USER)?;
+        let (sender, _) = info.sender()?;
+        (sender != process).then_some(sender)
     }
 
     /// What the signal would do to the process of `tid`. None: the process is gone.

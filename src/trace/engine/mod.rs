@@ -50,6 +50,8 @@ pub struct Engine {
     ended: VecDeque<Pid>,
     /// Threads that we asked to stop and that have not done so yet.
     interrupted: HashSet<Tid>,
+    /// The process whose signals are told as [`Turn::Took`].
+    followed: Option<Pid>,
     stops: u64,
 }
 
@@ -64,6 +66,7 @@ impl Engine {
             departing: Vec::new(),
             ended: VecDeque::with_capacity(MAX_ENDED),
             interrupted: HashSet::new(),
+            followed: None,
             stops: 0,
         })
     }
@@ -122,6 +125,20 @@ impl Engine {
     /// How many stops were answered.
     pub fn stops(&self) -> u64 {
         self.stops
+    }
+
+    /// Tells from now on which signals that process takes.
+    pub fn follow(&mut self, pid: Pid) {
+        self.followed = Some(pid);
+    }
+
+    /// Whether a process is stopped as a whole, as far as its threads have said.
+    pub fn is_stopped(&self, pid: Pid) -> bool {
+        let mut threads = self
+            .machine
+            .threads()
+            .filter(|(_, thread)| thread.process == Some(pid));
+        threads.any(|(tid, _)| self.machine.listens(tid))
     }
 
     /// When an attached process started.
@@ -243,19 +260,26 @@ impl Engine {
             thread.restart_interrupted_call();
         }
         let message = message(&thread, stop);
+        let goes_on = self
+            .process_of(tid)
+            .filter(|_| stop == Stop::Trap && self.machine.listens(tid));
         let (answer, notice) = self.machine.stopped(tid, stop, message);
         self.welcome(notice);
-        let mut exec = None;
+        let mut news = goes_on.map(Turn::GoesOn);
         if let Notice::Exec(process) = notice {
             self.executed(process, message);
-            exec = Some(Turn::Exec(process));
+            news = Some(Turn::Exec(process));
         }
         match answer {
             Answer::Continue(signal) => self.note(tid, thread.cont(signal)),
             Answer::Listen => self.note(tid, thread.listen()),
             Answer::Judge(signal) => return self.judge(thread, signal),
         }
-        exec
+        news
+    }
+
+    fn process_of(&self, tid: Tid) -> Option<Pid> {
+        self.machine.thread(tid)?.process
     }
 
     fn register(&mut self, pid: Pid) -> Option<&mut Process> {

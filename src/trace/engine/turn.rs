@@ -17,6 +17,10 @@ pub enum Turn {
     Ending(Ending),
     /// A process of the service runs another program now.
     Exec(Pid),
+    /// The process that is followed takes a signal that this process has sent it, one that groups are sent.
+    Took(SigNo, Pid),
+    /// A process goes on that was stopped as a whole.
+    GoesOn(Pid),
     /// The front, or a timer.
     Woken,
     /// No thread is traced.

@@ -183,6 +183,11 @@ impl Running {
         self.line_of(&self.stderr.clone(), "stderr", prefix)
     }
 
+    /// What was read from stdout so far.
+    pub(crate) fn stdout_so_far(&self) -> String {
+        self.stdout.text()
+    }
+
     /// What was read from stderr so far.
     pub(crate) fn stderr_so_far(&self) -> String {
         self.stderr.text()
