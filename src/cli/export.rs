@@ -21,7 +21,7 @@ pub struct Export {
     /// The report: its id, the beginning of it, `latest`, or -1 for the latest, -2 for the one before, ...
     #[arg(value_name = "ID", allow_negative_numbers = true, default_value = "latest")]
     id: String,
-    /// json, text, or core: an ELF core file for gdb, lldb and their kin
+    /// json, text, core (an ELF core file for gdb, lldb and their kin) or minidump (for lldb and crash services)
     #[arg(long, value_name = "FORMAT", value_parser = watch::format)]
     format: Format,
     /// The file to write; compressed if it is a core and ends in .zst [default: standard output]
@@ -82,7 +82,8 @@ fn write(store: &Store, id: &Id, format: Format, path: &Path, mut out: impl Writ
                 core.copy(&mut out)?;
             }
         }
-        Format::Html | Format::Minidump => bail!("format '{format}' is not available yet"),
+        Format::Minidump => StoredCore::open_small(store, id)?.write_minidump(&store.load(id)?, &mut out)?,
+        Format::Html => bail!("format '{format}' is not available yet"),
     }
     out.flush()?;
     Ok(())

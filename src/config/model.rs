@@ -127,7 +127,7 @@ pub enum Format {
     Html,
     /// `core.zst`.
     Core,
-    /// `minidump.dmp`. Not available yet.
+    /// `minidump.dmp`.
     Minidump,
 }
 
@@ -268,7 +268,7 @@ impl Format {
 
     /// Whether this version can write it.
     pub const fn available(self) -> bool {
-        matches!(self, Self::Json | Self::Text | Self::Core)
+        matches!(self, Self::Json | Self::Text | Self::Core | Self::Minidump)
     }
 
     /// The format of that name.

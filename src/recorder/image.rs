@@ -12,7 +12,9 @@ use super::process::{self, Stat, bytes};
 use crate::capture::maps::{self, Maps};
 use crate::capture::{Capture, FaultFacts, ThreadFacts};
 use crate::diagnose::ModuleSource;
+use crate::report::Report;
 use crate::report::core::{Core, Layout, MappedFile, Mapping, Pieces, Process, Thread};
+use crate::report::minidump::Minidump;
 use crate::sys::Pid;
 use crate::sys::regs::GeneralRegisters;
 
@@ -27,6 +29,7 @@ const MAGIC: &[u8] = b"\x7fELF";
 
 /// What of a capture goes into the file, and where it lies there.
 pub(super) struct Image<'a> {
+    core: Core<'a>,
     pieces: Pieces<'a>,
     layout: Layout,
 }
@@ -50,11 +53,13 @@ impl<'a> Image<'a> {
             process: process_of(capture),
             threads: threads_of(capture, host),
             auxv: bytes(capture, facts.process.auxv).unwrap_or_default(),
+            status: bytes(capture, facts.process.status).unwrap_or_default(),
             mappings: maps.iter().map(mapping).collect(),
             kept: pieces.ranges(),
         };
         Self {
             layout: Layout::of(&core),
+            core,
             pieces,
         }
     }
@@ -62,6 +67,16 @@ impl<'a> Image<'a> {
     /// Where things lie in the decompressed file.
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// The memory.
+    pub(super) fn pieces(&self) -> &Pieces<'a> {
+        &self.pieces
+    }
+
+    /// The same as a minidump of that report.
+    pub(super) fn minidump(&self, report: &Report) -> Minidump {
+        Minidump::of(report, &self.core)
     }
 
     /// Writes the file.

@@ -66,6 +66,8 @@ pub enum Format {
     Memory,
     /// `core.zst`.
     Core,
+    /// `minidump.dmp`.
+    Minidump,
 }
 
 /// Where a recorder writes: empty files that the front opened.
@@ -79,6 +81,8 @@ pub struct Outputs {
     pub memory: Option<File>,
     /// `core.zst`.
     pub core: Option<File>,
+    /// `minidump.dmp`.
+    pub minidump: Option<File>,
 }
 
 /// What became of a job.
@@ -117,6 +121,7 @@ impl Format {
             Self::Text => "report.txt",
             Self::Memory => "memory.zst",
             Self::Core => "core.zst",
+            Self::Minidump => "minidump.dmp",
         }
     }
 
@@ -127,6 +132,7 @@ impl Format {
             Self::Text => "text",
             Self::Memory => "memory",
             Self::Core => "core",
+            Self::Minidump => "minidump",
         }
     }
 }

@@ -12,8 +12,10 @@
 //! | `compose` | capture and diagnosis become a report |
 //! | `process`, `threads`, `frames`, `locks`, `modules`, `host`, `fingerprint` | parts of it |
 //! | `bound` | how much of what the process chose is repeated |
-//! | `image` | `memory.zst` |
+//! | `image` | `memory.zst`: what of a capture goes into it, and where |
+//! | `attachments` | the files that hold memory |
 
+mod attachments;
 mod bound;
 mod compose;
 mod confine;
@@ -35,7 +37,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::capture::{Capture, Kind, Missing};
 use crate::diagnose::unwind::{CallStacks, TableCache, call_stacks};
 use crate::diagnose::{self, Diagnosis, LockGraph, NoModules};
-use crate::report::model::Attachment;
 use crate::report::{Report, text};
 
 pub use compose::{Sources, compose};
@@ -70,7 +71,7 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
     let maps = image::maps_of(&capture);
     let first_pages = FirstPages::read(&capture, &maps, &descriptors);
     let image = Image::of(&capture, &maps, &first_pages, &host);
-    let attachments = write_images(&image, &outputs, &mut outcome);
+    let attachments = attachments::write_memory(&image, &outputs, &mut outcome);
     let has_memory = attachments
         .iter()
         .any(|attachment| attachment.file == image::FILE);
@@ -99,6 +100,12 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
         }
     };
     report.attachments = attachments;
+    report.attachments.extend(attachments::write_minidump(
+        &image,
+        &report,
+        &outputs,
+        &mut outcome,
+    ));
     for missing in &outcome.incomplete {
         report.missing(missing.step.clone(), &missing.reason);
     }
@@ -185,26 +192,6 @@ fn guarded<T>(step: impl FnOnce() -> T) -> Result<T, String> {
         let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         format!("internal error: {}", message.unwrap_or("no message"))
     })
-}
-
-/// Writes the files that hold memory.
-fn write_images(image: &Image<'_>, outputs: &Outputs, outcome: &mut Outcome) -> Vec<Attachment> {
-    let mut attachments = Vec::new();
-    for (format, file) in [(Format::Memory, &outputs.memory), (Format::Core, &outputs.core)] {
-        let Some(file) = file else { continue };
-        match image.write(BufWriter::new(file)).and_then(|()| size(file)) {
-            Ok(bytes) => {
-                attachments.push(Attachment {
-                    kind: format.kind().to_owned(),
-                    file: format.file_name().to_owned(),
-                    bytes: Some(bytes),
-                });
-                outcome.wrote(format, bytes);
-            }
-            Err(error) => outcome.miss(format.file_name(), error),
-        }
-    }
-    attachments
 }
 
 fn write_text(text: &str, mut file: File) -> io::Result<u64> {

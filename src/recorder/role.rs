@@ -104,6 +104,7 @@ impl Order {
             text: output(Format::Text),
             memory: output(Format::Memory),
             core: output(Format::Core),
+            minidump: output(Format::Minidump),
         };
         let mut modules: Vec<File> = Vec::new();
         while modules.len() < expected {

@@ -121,6 +121,7 @@ impl Files {
             text: Some(self.text.try_clone().unwrap()),
             memory: Some(self.memory.try_clone().unwrap()),
             core: None,
+            minidump: None,
         }
     }
 

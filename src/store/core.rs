@@ -4,9 +4,15 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 
 use super::{Id, Store, StoreError};
+use crate::report::Report;
+use crate::report::core::{self, ReadError};
+use crate::report::minidump::{self, Minidump};
 
-/// The kinds of attachments that are core files, the richer first.
-const KINDS: [&str; 2] = ["core", "memory"];
+/// The kinds of attachments that are core files, as a report calls them: what was asked for, and what is always there.
+const ASKED_FOR: &str = "core";
+const ALWAYS: &str = "memory";
+/// How much of a core is read for a minidump, bytes: the memory that one can hold, and room for the rest.
+const MAX_CORE: u64 = minidump::MAX_MEMORY + (256 << 20);
 /// How every ELF file begins.
 const MAGIC: &[u8; 4] = b"\x7fELF";
 
@@ -26,16 +32,28 @@ pub enum CoreError {
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It is damaged.
+    #[error("the core cannot be read: {0}")]
+    Damaged(#[from] ReadError),
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 impl StoredCore {
-    /// Opens the core of a report.
+    /// Opens the largest core of a report.
     pub fn open(store: &Store, id: &Id) -> Result<Self, CoreError> {
+        Self::open_first_of([ASKED_FOR, ALWAYS], store, id)
+    }
+
+    /// Opens the smallest core of a report.
+    pub fn open_small(store: &Store, id: &Id) -> Result<Self, CoreError> {
+        Self::open_first_of([ALWAYS, ASKED_FOR], store, id)
+    }
+
+    fn open_first_of(kinds: [&str; 2], store: &Store, id: &Id) -> Result<Self, CoreError> {
         let report = store.load(id)?;
-        let attachment = KINDS.iter().find_map(|kind| {
+        let attachment = kinds.iter().find_map(|kind| {
             let mut attachments = report.attachments.iter();
             attachments.find(|attachment| attachment.kind == *kind)
         });
@@ -55,6 +73,17 @@ impl StoredCore {
     /// Writes it as the ELF file that it is.
     pub fn copy(self, out: &mut impl Write) -> io::Result<u64> {
         io::copy(&mut zstd::Decoder::new(self.0)?, out)
+    }
+
+    /// Writes what it holds as a minidump of its report.
+    pub fn write_minidump(self, report: &Report, out: &mut impl Write) -> Result<(), CoreError> {
+        let mut file = Vec::new();
+        zstd::Decoder::new(self.0)?
+            .take(MAX_CORE)
+            .read_to_end(&mut file)?;
+        let (core, memory) = core::read(&file)?;
+        Minidump::of(report, &core).write(&memory, out)?;
+        Ok(())
     }
 
     /// Writes it as it is in the store, compressed.

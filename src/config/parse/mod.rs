@@ -297,7 +297,7 @@ deliver_as = \"SIGTERM\"
 [service.logs]
 journal = true
 [service.report]
-formats = [\"json\", \"minidump\"]
+formats = [\"json\", \"html\"]
 environment = [\"*\"]
 ";
         let loaded = parse(Path::new("f"), text);
@@ -314,7 +314,7 @@ environment = [\"*\"]
                 "f:8:10: warning: 'module' in a rule is not available yet; a rule with it matches nothing",
                 "f:9:14: warning: 'deliver_as' is not available yet; the signal itself is delivered",
                 "f:10:10: warning: [service.logs] is not available yet; reports hold no log lines",
-                "f:13:20: warning: format 'minidump' is not available yet; it is not written",
+                "f:13:20: warning: format 'html' is not available yet; it is not written",
                 "f:14:16: warning: every variable is recorded, secrets included",
             ]
         );

@@ -8,8 +8,8 @@ use object::endian::{U16, U32, U64};
 use object::pod::bytes_of;
 
 use super::notes;
-use super::segments::{ALIGN, Segment, cut};
-use super::{Contents, Core};
+use super::segments::{Segment, cut};
+use super::{Contents, Core, WORD};
 use crate::sys::regs::ELF_MACHINE;
 
 /// How much memory is read at once, bytes.
@@ -102,7 +102,7 @@ impl Layout {
             p_vaddr: U64::new(Le, segment.memory.start),
             p_filesz: U64::new(Le, segment.file_size()),
             p_memsz: U64::new(Le, segment.memory.end - segment.memory.start),
-            p_align: U64::new(Le, ALIGN),
+            p_align: U64::new(Le, WORD),
             ..header(elf::PT_LOAD)
         }
     }
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn memory_is_found_where_the_layout_says() {
-        let pieces = Pieces::new([(0x1800, b"stack of words..".as_slice()), (0x5000, b"elsewhere")]);
+        let pieces = Pieces::new([(0x1800, b"stack of words..".as_slice()), (0x5003, b"elsewhere")]);
         let core = Core {
             mappings: vec![mapping(0x1000, 0x3000), mapping(0x5000, 0x6000)],
             kept: pieces.ranges(),
@@ -255,7 +255,7 @@ mod tests {
         let file = written(&core, &pieces);
         let at = |address| layout.offset(address).unwrap() as usize;
         assert_eq!(&file[at(0x1806)..][..10], b"of words..");
-        assert_eq!(&file[at(0x5000)..], b"elsewhere\0\0\0\0\0\0\0");
+        assert_eq!(&file[at(0x5000)..], b"\0\0\0elsewhere\0\0\0\0");
         assert_eq!((layout.offset(0x17ff), layout.offset(0x1810)), (None, None));
 
         let header = FileHeader64::<Le>::parse(file.as_slice()).unwrap();

@@ -9,6 +9,7 @@
 //! | `notes` | threads, process, signal, auxiliary vector and mapped files, as `PT_NOTE` holds them |
 //! | `segments` | mappings cut into what is kept and what is not |
 //! | `layout` | where everything lies, and writing it from front to back |
+//! | `read` | a core file of ours back into its parts |
 //!
 //! Every size is known before the first byte is written, so a core goes through a compressor or a pipe. The order of the
 //! notes, and the faulting thread in front, are the kernel's (fs/binfmt_elf.c, `fill_note_info`), on which debuggers
@@ -17,6 +18,7 @@
 
 mod layout;
 mod notes;
+mod read;
 mod segments;
 
 use std::ops::Range;
@@ -24,6 +26,10 @@ use std::ops::Range;
 use crate::sys::{Pid, SigNo, Tid};
 
 pub use layout::Layout;
+pub use read::{ReadError, read};
+
+/// What bounds the segments of a core, bytes.
+const WORD: u64 = 8;
 
 /// What a core file is about, and which memory it holds.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -34,9 +40,11 @@ pub struct Core<'a> {
     pub threads: Vec<Thread<'a>>,
     /// The auxiliary vector, as `/proc/PID/auxv` has it.
     pub auxv: &'a [u8],
+    /// The text of `/proc/PID/status`.
+    pub status: &'a [u8],
     /// The whole address space, by address.
     pub mappings: Vec<Mapping>,
-    /// The memory that is kept: ranges by address that do not overlap.
+    /// The memory that is kept: whole words, ranges by address that do not overlap.
     pub kept: Vec<Range<u64>>,
 }
 
@@ -139,14 +147,16 @@ impl<'a> Pieces<'a> {
         Self(pieces.collect())
     }
 
-    /// The memory that they cover.
+    /// The memory that they cover, widened to whole words.
     pub fn ranges(&self) -> Vec<Range<u64>> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
         for (start, bytes) in &self.0 {
             let end = start.saturating_add(bytes.len() as u64);
-            match ranges.last_mut().filter(|last| last.end == *start) {
+            let end = end.checked_next_multiple_of(WORD).unwrap_or(u64::MAX);
+            let start = start & !(WORD - 1);
+            match ranges.last_mut().filter(|last| last.end >= start) {
                 Some(last) => last.end = end,
-                None => ranges.push(*start..end),
+                None => ranges.push(start..end),
             }
         }
         ranges
@@ -154,25 +164,23 @@ impl<'a> Pieces<'a> {
 }
 
 impl Contents for Pieces<'_> {
+    /// The few bytes by which pieces fall short of whole words are zero.
     fn read(&self, address: u64, out: &mut [u8]) -> usize {
-        let mut done = 0;
-        let mut place = self.0.partition_point(|(start, _)| *start <= address);
-        place = place.saturating_sub(1);
-        while let Some((start, bytes)) = self.0.get(place).filter(|_| done < out.len()) {
-            let at = address + done as u64;
-            let within = at.checked_sub(*start).and_then(|at| usize::try_from(at).ok());
-            let Some(rest) = within
-                .and_then(|within| bytes.get(within..))
-                .filter(|rest| !rest.is_empty())
-            else {
-                break;
-            };
-            let size = rest.len().min(out.len() - done);
-            out[done..done + size].copy_from_slice(&rest[..size]);
-            done += size;
-            place += 1;
+        out.fill(0);
+        let end = address.saturating_add(out.len() as u64);
+        let first = self
+            .0
+            .partition_point(|(start, bytes)| start.saturating_add(bytes.len() as u64) <= address);
+        let mut read = 0;
+        for (start, bytes) in self.0[first..].iter().take_while(|(start, _)| *start < end) {
+            let skipped = usize::try_from(address.saturating_sub(*start)).unwrap_or(usize::MAX);
+            let at = usize::try_from(start.saturating_sub(address)).unwrap_or(usize::MAX);
+            let bytes = bytes.get(skipped..).unwrap_or_default();
+            let size = bytes.len().min(out.len() - at);
+            out[at..at + size].copy_from_slice(&bytes[..size]);
+            read = (at + size).next_multiple_of(WORD as usize).min(out.len());
         }
-        done
+        read
     }
 }
 
@@ -192,7 +200,7 @@ mod tests {
             piece(64, 64),
             piece(100, 110),
         ]);
-        assert_eq!(pieces.ranges(), [0x1000..0x1030, 0x1064..0x106e]);
+        assert_eq!(pieces.ranges(), [0x1000..0x1030, 0x1060..0x1070]);
         let read = |address, size| {
             let mut out = vec![0; size];
             let read = pieces.read(address, &mut out);
@@ -202,9 +210,10 @@ mod tests {
         assert_eq!(read(0x1000, 48), memory[..48]);
         assert_eq!(read(0x1005, 20), memory[5..25]);
         assert_eq!(read(0x1020, 64), memory[0x20..0x30]);
-        assert_eq!(read(0x1064, 64), memory[100..110]);
-        assert!(read(0xfff, 4).is_empty() && read(0x1030, 4).is_empty() && read(0x2000, 4).is_empty());
+        let widened = [&[0; 4], &memory[100..110], &[0; 2]].concat();
+        assert_eq!(read(0x1060, 64), widened);
+        assert!(read(0xff0, 4).is_empty() && read(0x1030, 4).is_empty() && read(0x2000, 4).is_empty());
         let top = Pieces::new([(u64::MAX - 3, memory.as_slice())]);
-        assert_eq!(top.ranges().first(), Some(&(u64::MAX - 3..u64::MAX)));
+        assert_eq!(top.ranges().first(), Some(&(u64::MAX - 7..u64::MAX)));
     }
 }

@@ -17,6 +17,10 @@ pub(super) const NAME: usize = 16;
 pub(super) const ARGUMENTS: usize = 80;
 /// In what `NT_FILE` counts offsets, bytes.
 pub(super) const FILE_UNIT: u64 = 4096;
+/// The owner of notes that are ours alone, and the type of the one that holds `/proc/PID/status`. gdb takes the notes of
+/// owners that it does not know for the kernel's, so the type is none of the kernel's either.
+pub(super) const STATUS_OWNER: &[u8] = b"SICKBAY";
+pub(super) const STATUS: NoteType = NoteType(0x5342_0001);
 /// Bytes of `NT_FILE` at most: gdb and the kernel stop at 4 MiB too (fs/binfmt_elf.c, `MAX_FILE_NOTE_SIZE`).
 const MAX_FILES: usize = 4 << 20;
 
@@ -56,6 +60,9 @@ impl Notes {
     fn of_process(&mut self, core: &Core<'_>) {
         self.core(elf::NT_AUXV, core.auxv);
         self.core(elf::NT_FILE, &files(&core.mappings));
+        if !core.status.is_empty() {
+            self.push(STATUS_OWNER, STATUS, core.status);
+        }
     }
 
     fn core(&mut self, kind: NoteType, content: &[u8]) {

@@ -14,11 +14,7 @@ pub(super) struct Segment {
     pub(super) flags: ProgramFlags,
 }
 
-/// Alignment of every segment, bytes.
-pub(super) const ALIGN: u64 = 8;
-
-/// Cuts mappings at the bounds of the kept ranges, which are widened to [`ALIGN`]. A kept range outside all mappings
-/// becomes a segment of its own.
+/// Cuts mappings at the bounds of the kept ranges. A kept range outside all mappings becomes a segment of its own.
 ///
 /// Both lists are in the order of addresses; what is not is passed over, as are empty elements.
 pub(super) fn cut(mappings: &[Mapping], kept: &[Range<u64>]) -> Vec<Segment> {
@@ -26,11 +22,7 @@ pub(super) fn cut(mappings: &[Mapping], kept: &[Range<u64>]) -> Vec<Segment> {
         segments: Vec::with_capacity(mappings.len() + 2 * kept.len()),
         end: 0,
     };
-    let widened = |range: &Range<u64>| {
-        let end = range.end.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX);
-        range.start & !(ALIGN - 1)..end
-    };
-    let mut kept = kept.iter().map(widened).peekable();
+    let mut kept = kept.iter().cloned().peekable();
     for mapping in mappings {
         while let Some(stray) = kept.next_if(|range| range.end <= mapping.low) {
             cut.push(stray, true, PF_R);
@@ -116,7 +108,7 @@ mod tests {
             [(0x1000, 0x3000, false), (0x3000, 0x4000, false)]
         );
         assert_eq!(
-            parts(&mappings, &[0x1800..0x1803, 0x2ff8..0x3008]),
+            parts(&mappings, &[0x1800..0x1808, 0x2ff8..0x3008]),
             [
                 (0x1000, 0x1800, false),
                 (0x1800, 0x1808, true),

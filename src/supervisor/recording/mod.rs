@@ -358,6 +358,7 @@ fn job(service: &Service, id: &Id) -> Job {
     let on_request = [
         (Format::Text, recorder::Format::Text),
         (Format::Core, recorder::Format::Core),
+        (Format::Minidump, recorder::Format::Minidump),
     ];
     let asked_for = on_request
         .into_iter()

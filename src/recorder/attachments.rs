@@ -1,0 +1,63 @@
+//! The files that hold memory, beside `report.json` and listed in it.
+
+use std::fs::File;
+use std::io::{self, BufWriter};
+
+use super::image::Image;
+use super::{Format, Outcome, Outputs, guarded, size};
+use crate::report::Report;
+use crate::report::model::Attachment;
+
+/// Writes the core files.
+pub(super) fn write_memory(image: &Image<'_>, outputs: &Outputs, outcome: &mut Outcome) -> Vec<Attachment> {
+    let files = [(Format::Memory, &outputs.memory), (Format::Core, &outputs.core)];
+    let written = files
+        .into_iter()
+        .filter_map(|(format, file)| attach(format, file.as_ref()?, outcome, |file| image.write(file)));
+    written.collect()
+}
+
+/// Writes the minidump of a report.
+pub(super) fn write_minidump(
+    image: &Image<'_>,
+    report: &Report,
+    outputs: &Outputs,
+    outcome: &mut Outcome,
+) -> Option<Attachment> {
+    let file = outputs.minidump.as_ref()?;
+    let mut left_out = 0;
+    let attachment = attach(Format::Minidump, file, outcome, |file| {
+        let minidump = image.minidump(report);
+        left_out = minidump.left_out();
+        minidump.write(image.pieces(), file)
+    });
+    if left_out > 0 {
+        let reason = format!("{left_out} bytes of memory are more than its places can count");
+        outcome.miss(Format::Minidump.file_name(), reason);
+    }
+    attachment
+}
+
+fn attach(
+    format: Format,
+    file: &File,
+    outcome: &mut Outcome,
+    write: impl FnOnce(BufWriter<&File>) -> io::Result<()>,
+) -> Option<Attachment> {
+    let step = || write(BufWriter::new(file)).and_then(|()| size(file));
+    let written = guarded(step).and_then(|written| written.map_err(|error| error.to_string()));
+    match written {
+        Ok(bytes) => {
+            outcome.wrote(format, bytes);
+            Some(Attachment {
+                kind: format.kind().to_owned(),
+                file: format.file_name().to_owned(),
+                bytes: Some(bytes),
+            })
+        }
+        Err(reason) => {
+            outcome.miss(format.file_name(), reason);
+            None
+        }
+    }
+}
