@@ -8,6 +8,7 @@ pub mod capture;
 pub mod check;
 pub mod config;
 pub mod daemon;
+pub mod debug;
 pub mod delete;
 pub mod doctor;
 pub mod exit;
@@ -53,6 +54,7 @@ enum Verb {
     List(list::List),
     Show(show::Show),
     Export(export::Export),
+    Debug(debug::Debug),
     Delete(delete::Delete),
     Check(check::Check),
     Config(config::Config),
@@ -94,6 +96,7 @@ impl Verb {
             Self::List(verb) => verb.run(),
             Self::Show(verb) => verb.run(),
             Self::Export(verb) => verb.run(),
+            Self::Debug(verb) => verb.run(),
             Self::Delete(verb) => verb.run(),
             Self::Check(verb) => verb.run(root, &mut io::stdout()),
             Self::Config(verb) => verb.run(root, &mut io::stdout()),

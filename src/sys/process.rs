@@ -133,6 +133,13 @@ pub fn become_a_role() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
+/// Leaves the keyboard's signals to a child that talks to the user in our place.
+pub fn leave_keyboard_signals() {
+    for signal in [SigNo::INT, SigNo::QUIT] {
+        set_disposition(signal, libc::SIG_IGN);
+    }
+}
+
 /// Names a process that may trace this one, as may its descendants, where Yama restricts tracing to the traced
 /// process's own ancestors (prctl(2), `PR_SET_PTRACER`). Without Yama there is nothing to do, and the kernel says `EINVAL`.
 pub fn allow_tracer(tracer: Pid) -> io::Result<()> {

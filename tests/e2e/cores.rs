@@ -134,3 +134,69 @@ fn a_core_that_is_asked_for_lies_in_the_report() {
     let compressed = std::fs::read(compressed).unwrap();
     assert_eq!(zstd::decode_all(compressed.as_slice()).unwrap(), core);
 }
+
+#[test]
+fn debug_opens_the_core_with_its_program() {
+    if !Debugger::installed().contains(&Debugger::Gdb) {
+        return;
+    }
+    let death = Death::of("workers", &["2", "1"]);
+    let mut debug = death.sickbay.verb("debug");
+    let outcome = run(debug.args(["latest", "--", "-nx", "-batch", "-ex", "bt"]));
+    assert_eq!(outcome.code(), 0, "{outcome:#?}");
+    assert!(outcome.stdout.contains("fault_holding (magic="), "{outcome:#?}");
+    let mut debug = death.sickbay.verb("debug");
+    let outcome = run(debug.args(["latest", "--debugger", "false"]));
+    assert_eq!(outcome.code(), 1, "the debugger's status: {outcome:#?}");
+}
+
+#[test]
+fn debug_says_what_it_lacks() {
+    let death = Death::of("workers", &["2", "1"]);
+    let outcome = run(death.sickbay.verb("debug").env("PATH", "/nonexistent"));
+    assert_eq!(outcome.code(), 1);
+    assert!(
+        outcome.stderr.contains("neither gdb nor lldb is installed"),
+        "{outcome:#?}"
+    );
+
+    let killed = Death::of("die", &["self-kill9"]);
+    for verb in ["debug", "export"] {
+        let mut command = killed.sickbay.verb(verb);
+        let outcome = run(if verb == "export" {
+            command.args(["--format", "core"])
+        } else {
+            &mut command
+        });
+        assert_eq!(outcome.code(), 1);
+        assert!(outcome.stderr.contains("holds no memory"), "{outcome:#?}");
+    }
+    let outcome = run(killed.sickbay.verb("debug").arg("nothing"));
+    assert_eq!(outcome.code(), 4, "{outcome:#?}");
+}
+
+#[test]
+fn debug_does_not_take_another_build_for_the_program() {
+    let sickbay = Sickbay::new();
+    let program = sickbay.scratch().join("program");
+    std::fs::copy(fixture("workers"), &program).unwrap();
+    sickbay.run(&program, &["2", "1"]);
+    std::fs::remove_file(&program).unwrap();
+    std::fs::copy(fixture("die"), &program).unwrap();
+    // A debugger that shows what it is started with.
+    let debug = |name: &str| {
+        let mut debug = sickbay.verb("debug");
+        debug.args(["--debugger", "echo"]);
+        if !name.is_empty() {
+            debug.arg("--program").arg(fixture(name));
+        }
+        run(&mut debug)
+    };
+    let outcome = debug("");
+    assert!(
+        outcome.stderr.contains("another build than the one that crashed"),
+        "{outcome:#?}"
+    );
+    assert!(!outcome.stdout.contains("program"), "{outcome:#?}");
+    assert!(debug("workers").stdout.contains("/workers"));
+}
