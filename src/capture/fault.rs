@@ -144,6 +144,9 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     capture.copy_loader(&memory);
     ledger.close(&mut capture, "loader");
 
+    capture.withhold(subject.process, tid, &maps, options);
+    ledger.close(&mut capture, "withheld");
+
     capture.copy_names(subject.process);
     capture.describe_running(subject.process, &frozen.left_out, &memory);
     for tid in &frozen.left_out {

@@ -17,9 +17,10 @@ mod modules;
 mod process;
 mod restarted;
 mod running;
+mod withheld;
 
 pub use freeze::{Frozen, Prospect, freeze};
 pub use model::{
     Blob, Capture, CaptureError, Facts, FaultFacts, Kind, MemoryRange, Missing, ModuleFile, OpenFile, Pause,
-    Phase, Precursor, ProcessFacts, Purpose, StackRange, ThreadFacts,
+    Phase, Precursor, ProcessFacts, Purpose, StackRange, ThreadFacts, Withheld,
 };

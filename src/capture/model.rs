@@ -44,6 +44,8 @@ pub struct Facts {
     pub threads: Vec<ThreadFacts>,
     /// Memory beyond the stacks.
     pub memory: Vec<MemoryRange>,
+    /// What of the copied memory must not be written anywhere.
+    pub withheld: Vec<Withheld>,
     /// Mapped files. Where one could be opened, its descriptor travels beside the capture.
     pub modules: Vec<ModuleFile>,
     /// How long threads were kept from running.
@@ -189,6 +191,15 @@ pub struct MemoryRange {
     pub data: Blob,
 }
 
+/// Memory that is not to leave the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Withheld {
+    /// First address.
+    pub low: u64,
+    /// End, exclusive.
+    pub high: u64,
+}
+
 /// Why a piece of memory was copied.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -313,6 +324,27 @@ impl Capture {
         let start = usize::try_from(blob.offset).unwrap_or(usize::MAX);
         let end = usize::try_from(blob.offset.saturating_add(blob.len)).unwrap_or(usize::MAX);
         self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// The parts of a piece of memory that may be written somewhere, with their addresses.
+    pub fn shown(&self, start: u64, data: Blob) -> Vec<(u64, &[u8])> {
+        let mut parts = vec![(start, self.get(data))];
+        for hidden in &self.facts.withheld {
+            parts = parts
+                .into_iter()
+                .flat_map(|(start, bytes)| {
+                    let end = start.saturating_add(bytes.len() as u64);
+                    let below = (hidden.low.clamp(start, end) - start) as usize;
+                    let above = (hidden.high.clamp(start, end) - start) as usize;
+                    [
+                        (start, &bytes[..below]),
+                        (start + above as u64, &bytes[above.max(below)..]),
+                    ]
+                })
+                .filter(|(_, bytes)| !bytes.is_empty())
+                .collect();
+        }
+        parts
     }
 
     /// Notes that a step failed.

@@ -16,7 +16,7 @@ use crate::sys::{Pid, Tid};
 use super::{Blob, Capture, OpenFile};
 
 /// The most that is read of one /proc file. Maps of 65,530 mappings take about 8 MiB.
-const MAX_FILE: u64 = 16 << 20;
+pub(super) const MAX_FILE: u64 = 16 << 20;
 /// What most of these files fit in.
 const PAGE: usize = 4096;
 /// The most that is kept of a command line.

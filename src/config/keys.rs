@@ -47,6 +47,7 @@ pub(super) const REPORT: Section = Section {
     keys: &[
         "formats",
         "core",
+        "dontdump",
         "environment",
         "cmdline",
         "files",

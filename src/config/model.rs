@@ -99,6 +99,8 @@ pub struct ReportOptions {
     pub core: CoreExtent,
     /// Names of environment variables that may be recorded (`*` any text); all others stay in the process.
     pub environment: Vec<String>,
+    /// Whether memory is looked up that the program asked to leave out of cores.
+    pub dontdump: DontDump,
     /// What is recorded of the command line.
     pub cmdline: Cmdline,
     /// Whether open files are listed.
@@ -159,6 +161,17 @@ pub enum Cmdline {
     Mask,
     /// Nothing: `false`.
     Off,
+}
+
+/// Whether memory is looked up that the program asked to leave out of cores (`MADV_DONTDUMP`). All threads wait
+/// meanwhile: some 13 ms for each GB that is resident.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DontDump {
+    /// Where it takes a few milliseconds at most.
+    Auto,
+    /// Always.
+    Always,
 }
 
 /// Which ends without a fault leave a record of kind `exit`.
@@ -240,6 +253,7 @@ impl Default for ReportOptions {
             formats: vec![Format::Json, Format::Text],
             core: CoreExtent::Compact,
             environment: HARMLESS_VARIABLES.map(str::to_owned).to_vec(),
+            dontdump: DontDump::Auto,
             cmdline: Cmdline::Full,
             files: true,
             thread_stack: Size::kib(64),

@@ -201,6 +201,9 @@ fn memory(capture: &Capture, diagnosis: &Diagnosis) -> Vec<Memory> {
     let counter = program_counter(capture);
     let entry = |range: &MemoryRange| {
         let bytes = capture.get(range.data);
+        if capture.shown(range.start, range.data) != [(range.start, bytes)] {
+            return None;
+        }
         let holds = |pc: u64| pc.wrapping_sub(range.start) < bytes.len() as u64;
         let register = match &range.purpose {
             Purpose::Register(name) => name.clone(),

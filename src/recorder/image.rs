@@ -43,7 +43,7 @@ impl<'a> Image<'a> {
         let ranges = facts.memory.iter().map(|range| (range.start, range.data));
         let captured = stacks
             .chain(ranges)
-            .map(|(start, data)| (start, capture.get(data)));
+            .flat_map(|(start, data)| capture.shown(start, data));
         let read = first_pages
             .0
             .iter()

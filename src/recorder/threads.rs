@@ -85,8 +85,12 @@ fn state_before(call: Option<&InCall>, state: char) -> char {
 }
 
 fn stack(capture: &Capture, range: &StackRange, layout: Option<&Layout>) -> Stack {
-    let captured = capture.get(range.data).len() as u64;
-    let offset = layout.and_then(|layout| layout.offset(range.start));
+    let shown = capture.shown(range.start, range.data);
+    let shown = shown.first().filter(|(start, _)| *start == range.start);
+    let captured = shown.map_or(0, |(_, bytes)| bytes.len() as u64);
+    let offset = layout
+        .filter(|_| captured > 0)
+        .and_then(|layout| layout.offset(range.start));
     Stack {
         pointer: Some(range.pointer.into()),
         low: Some(range.low.into()),

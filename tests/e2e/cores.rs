@@ -200,3 +200,45 @@ fn debug_does_not_take_another_build_for_the_program() {
     assert!(!outcome.stdout.contains("program"), "{outcome:#?}");
     assert!(debug("workers").stdout.contains("/workers"));
 }
+
+/// Every file of a report, with what is compressed in it unpacked.
+fn everything_in(report: &Report) -> Vec<u8> {
+    let names = std::fs::read_dir(report.directory()).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut all = Vec::new();
+    for name in names {
+        all.extend(report.memory(&name));
+    }
+    all
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|at| at == text.as_bytes())
+}
+
+#[test]
+fn memory_that_the_program_keeps_out_of_cores_is_in_no_file() {
+    let sickbay = Sickbay::new().option("--format", "json,text,core,minidump");
+    sickbay.run(fixture("undumped"), &[""; 0]);
+    let report = sickbay.only_report();
+    let all = everything_in(&report);
+    assert!(holds(&all, "public"), "what it does not keep out is there");
+    assert!(!holds(&all, "secret"));
+    let hexadecimal = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert!(holds(&all, &hexadecimal("public")) && !holds(&all, &hexadecimal("secret")));
+    let told = report.list("incomplete").iter().any(|step| {
+        step["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("MADV_DONTDUMP"))
+    });
+    assert!(told, "{report:?}");
+}
+
+#[test]
+fn the_environment_is_in_no_file() {
+    let sickbay = Sickbay::new().option("--format", "json,text,core,minidump");
+    let mut command = sickbay.run_command(fixture("die"), &["null-write"]);
+    run(command.env("TOKEN", "a-secret-of-the-environment"));
+    let all = everything_in(&sickbay.only_report());
+    assert!(holds(&all, "null-write") && !holds(&all, "secret-of"));
+}

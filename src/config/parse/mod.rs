@@ -122,8 +122,8 @@ fn store<'t>(document: &mut Document<'t>, table: &DeTable<'t>, store: &mut Store
 mod tests {
     use super::*;
     use crate::config::{
-        Action, Cmdline, CoreExtent, Exits, Format, Ladder, Logs, ReportOptions, Rule, Service, Size, Span,
-        Target,
+        Action, Cmdline, CoreExtent, DontDump, Exits, Format, Ladder, Logs, ReportOptions, Rule, Service,
+        Size, Span, Target,
     };
     use crate::sys::SigNo;
 
@@ -169,6 +169,7 @@ mod tests {
             [service.report]
             formats = ["json"]
             core = "full"
+            dontdump = "always"
             environment = ["PATH"]
             cmdline = "mask"
             files = false
@@ -209,6 +210,7 @@ mod tests {
             report: ReportOptions {
                 formats: vec![Format::Json],
                 core: CoreExtent::Full,
+                dontdump: DontDump::Always,
                 environment: vec!["PATH".into()],
                 cmdline: Cmdline::Mask,
                 files: false,

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 
 use super::values;
 use crate::config::document::Document;
-use crate::config::{Exits, Logs, Origin, ReportOptions, Rule, Service, Size, Span, Target, keys};
+use crate::config::{DontDump, Exits, Logs, Origin, ReportOptions, Rule, Service, Size, Span, Target, keys};
 
 /// The highest pid that a kernel can be configured to give out: `PID_MAX_LIMIT`.
 const PID_MAX: i32 = 4_194_304;
@@ -157,6 +157,10 @@ fn report<'t>(document: &mut Document<'t>, table: &DeTable<'t>, report: &mut Rep
         document.list(value, values::format)
     });
     document.set(&mut report.core, table, "core", values::core_extent);
+    document.set(&mut report.dontdump, table, "dontdump", |document, value| {
+        let words = [("auto", DontDump::Auto), ("always", DontDump::Always)];
+        document.word(value, "way to look up undumped memory", &words)
+    });
     document.set(
         &mut report.environment,
         table,
