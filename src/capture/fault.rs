@@ -142,6 +142,7 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     ledger.close(&mut capture, "process");
 
     capture.copy_loader(&memory);
+    capture.copy_thread_library(&memory, &maps);
     ledger.close(&mut capture, "loader");
 
     capture.withhold(subject.process, tid, &maps, options);

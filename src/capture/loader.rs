@@ -87,12 +87,14 @@ impl Capture {
 
     /// Address and size of the program's headers, as the kernel told the process.
     fn program_headers(&self) -> Option<(u64, u64)> {
-        let auxv = self.get(self.facts.process.auxv?);
-        let value = |wanted| {
-            let mut entries = auxv.chunks_exact(2 * WORD);
-            word(entries.find(|entry| word(entry, 0) == Some(wanted))?, WORD)
-        };
-        Some((value(AT_PHDR)?, value(AT_PHNUM)?.min(MAX_HEADERS) * HEADER as u64))
+        let count = self.auxiliary(AT_PHNUM)?.min(MAX_HEADERS);
+        Some((self.auxiliary(AT_PHDR)?, count * HEADER as u64))
+    }
+
+    /// An entry of the auxiliary vector.
+    pub(super) fn auxiliary(&self, key: u64) -> Option<u64> {
+        let mut entries = self.get(self.facts.process.auxv?).chunks_exact(2 * WORD);
+        word(entries.find(|entry| word(entry, 0) == Some(key))?, WORD)
     }
 
     /// Copies every entry of the lists; returns where the names of the libraries are.
@@ -147,12 +149,12 @@ impl Capture {
         }
     }
 
-    fn keep_loader(&mut self, memory: &Memory, start: u64, len: usize) -> Blob {
+    pub(super) fn keep_loader(&mut self, memory: &Memory, start: u64, len: usize) -> Blob {
         let bytes = memory.read_span(start, len);
         self.keep_memory(start, &bytes)
     }
 
-    fn keep_memory(&mut self, start: u64, bytes: &[u8]) -> Blob {
+    pub(super) fn keep_memory(&mut self, start: u64, bytes: &[u8]) -> Blob {
         let data = self.keep(bytes);
         if !bytes.is_empty() {
             self.facts.memory.push(MemoryRange {

@@ -17,6 +17,7 @@ mod modules;
 mod process;
 mod restarted;
 mod running;
+mod thread_library;
 mod withheld;
 
 pub use freeze::{Frozen, Prospect, freeze};

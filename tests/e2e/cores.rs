@@ -108,6 +108,24 @@ fn gdb_knows_the_signal_and_its_address() {
 }
 
 #[test]
+fn gdb_knows_the_threads_by_libthread_db() {
+    if !Debugger::installed().contains(&Debugger::Gdb) {
+        return;
+    }
+    let death = Death::of("workers", &["2", "1"]);
+    let shown = debuggers::gdb(&death.program, &death.core(), &["info threads"]);
+    assert!(
+        shown.contains("[Thread debugging using libthread_db enabled]"),
+        "{shown}"
+    );
+    assert_eq!(
+        shown.matches("    Thread 0x").count(),
+        3,
+        "each in the list: {shown}"
+    );
+}
+
+#[test]
 fn a_core_that_is_asked_for_lies_in_the_report() {
     let sickbay = Sickbay::new().option("--format", "json,core");
     sickbay.run(fixture("workers"), &["2", "1"]);

@@ -82,6 +82,11 @@ impl GeneralRegisters {
         }
     }
 
+    /// Where the C library keeps what belongs to the thread: in `tpidr_el0`, which is a set of its own.
+    pub fn thread_pointer(&self) -> Option<u64> {
+        None
+    }
+
     /// Names and values in reading order.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         NAMES.iter().copied().zip(self.0.iter().copied())

@@ -103,6 +103,11 @@ impl GeneralRegisters {
         self.0[RBP]
     }
 
+    /// Where the C library keeps what belongs to the thread, if the set tells.
+    pub fn thread_pointer(&self) -> Option<u64> {
+        self.get("fs_base")
+    }
+
     /// Names and values in reading order.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         READING_ORDER.iter().map(|&index| (NAMES[index], self.0[index]))

@@ -79,6 +79,7 @@ impl Debugger {
 pub(crate) fn gdb(program: &Path, core: &Path, commands: &[&str]) -> String {
     let mut command = Command::new("gdb");
     command.args(["-nx", "-batch", "-iex", "set debuginfod enabled off"]);
+    command.args(["-iex", "set auto-load safe-path /"]);
     for line in commands {
         command.args(["-ex", line]);
     }
