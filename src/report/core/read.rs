@@ -90,7 +90,10 @@ fn take_note<'a>(core: &mut Core<'a>, files: &mut Vec<(Range<u64>, MappedFile)>,
 
 /// Reads `struct elf_prstatus`.
 fn thread(content: &[u8]) -> Option<Thread<'_>> {
-    let time = |at: usize| Some(long(content, at)? * 1_000_000 + long(content, at + 8)?);
+    let time = |at: usize| {
+        let seconds = long(content, at)?.saturating_mul(1_000_000);
+        Some(seconds.saturating_add(long(content, at + 8)?))
+    };
     let signal = SigNo(int(content, 12)? & 0xffff);
     Some(Thread {
         tid: Tid(int(content, 32)?),
