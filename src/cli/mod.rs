@@ -16,6 +16,7 @@ pub mod export;
 mod find;
 pub mod list;
 pub mod output;
+mod pager;
 pub mod run;
 pub mod show;
 pub mod state_dir;

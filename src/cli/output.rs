@@ -1,19 +1,21 @@
 //! What verbs print: data on stdout, messages on stderr.
 //!
 //! A reader that closes its end early (`| head`) has what it wanted: a broken pipe is success. Colour is for
-//! terminals, and only while `NO_COLOR` is unset (no-color.org).
+//! terminals, and only while `NO_COLOR` is unset (no-color.org); so is the pager.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+use super::pager;
 use crate::report::escape::{escaped, json_escaped};
 
 /// Where data goes: stdout, or a buffer in tests.
 pub struct Output<'a> {
     writer: Box<dyn Write + 'a>,
     colour: bool,
+    terminal: bool,
 }
 
 impl Output<'_> {
@@ -21,10 +23,11 @@ impl Output<'_> {
     pub fn stdout() -> Self {
         let stdout = io::stdout();
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = stdout.is_terminal() && !no_color;
+        let terminal = stdout.is_terminal();
         Self {
             writer: Box::new(stdout.lock()),
-            colour,
+            colour: terminal && !no_color,
+            terminal,
         }
     }
 }
@@ -35,6 +38,7 @@ impl<'a> Output<'a> {
         Self {
             writer: Box::new(writer),
             colour: false,
+            terminal: false,
         }
     }
 
@@ -53,6 +57,14 @@ impl<'a> Output<'a> {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             done => done,
         }
+    }
+
+    /// Writes a text that may be long: on a terminal it is read through the pager.
+    pub fn document(&mut self, text: &str) -> io::Result<()> {
+        if self.terminal && pager::show(text)? {
+            return Ok(());
+        }
+        self.text(text)
     }
 
     /// Writes a value as JSON, readable and without characters that act on a terminal.

@@ -3,11 +3,18 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use wildmatch::WildMatch;
 
-use super::output::Output;
+use super::output::{Output, message};
 use super::state_dir::StateDir;
 use super::{exit, find};
-use crate::report::text;
+use crate::report::Report;
+use crate::report::model::Thread;
+use crate::report::text::View;
+use crate::sys::Tid;
+
+/// Threads that are named where the one that was asked for does not exist.
+const MAX_NAMES: usize = 16;
 
 /// Show one report.
 #[derive(Debug, Args)]
@@ -15,8 +22,20 @@ pub struct Show {
     /// The report: its id, the beginning of it, `latest`, or -1 for the latest, -2 for the one before, ...
     #[arg(value_name = "ID", allow_negative_numbers = true, default_value = "latest")]
     pub id: String,
-    /// Print report.json
+    /// Only these threads, each in full: a thread id, or a name in which * stands for any text
+    #[arg(long, value_name = "NAME")]
+    pub thread: Option<String>,
+    /// Every thread by itself, and all lists to their end
     #[arg(long)]
+    pub all: bool,
+    /// The registers of every thread that is shown
+    #[arg(long)]
+    pub registers: bool,
+    /// The whole memory map
+    #[arg(long)]
+    pub maps: bool,
+    /// Print report.json
+    #[arg(long, conflicts_with_all = ["thread", "all", "registers", "maps"])]
     pub json: bool,
     /// Where to look.
     #[command(flatten)]
@@ -36,10 +55,59 @@ impl Show {
         };
         if self.json {
             output.json(&store.load_json(&id)?)?;
-        } else {
-            output.text(&text::render(&store.load(&id)?))?;
+            return Ok(exit::SUCCESS);
         }
+        let report = store.load(&id)?;
+        let threads = self.thread.as_ref().map(|name| threads_of(&report, name));
+        if let (Some(name), Some(&[])) = (&self.thread, threads.as_deref()) {
+            message(format_args!(
+                "no thread '{name}' in report {id}; {}",
+                names(&report)
+            ));
+            return Ok(exit::NOT_FOUND);
+        }
+        let view = View {
+            all: self.all,
+            registers: self.registers,
+            maps: self.maps,
+            threads,
+            colour: output.colour(),
+        };
+        output.document(&view.render(&report))?;
         Ok(exit::SUCCESS)
+    }
+}
+
+/// The threads of that id, or of that name.
+fn threads_of(report: &Report, wish: &str) -> Vec<Tid> {
+    let pattern = WildMatch::new(wish);
+    let is_wished = |thread: &&Thread| {
+        wish.parse() == Ok(thread.tid.0) || thread.name.as_ref().is_some_and(|name| pattern.matches(name))
+    };
+    report
+        .threads
+        .iter()
+        .filter(is_wished)
+        .map(|thread| thread.tid)
+        .collect()
+}
+
+/// What threads there are, in short.
+fn names(report: &Report) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in report.threads.iter().filter_map(|thread| thread.name.as_deref()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let more = match names.len().saturating_sub(MAX_NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.truncate(MAX_NAMES);
+    match names.as_slice() {
+        [] => "it has no threads".to_owned(),
+        names => format!("its threads are {}{more}", names.join(", ")),
     }
 }
 
@@ -47,6 +115,7 @@ impl Show {
 mod tests {
     use super::*;
     use crate::cli::testing::{Shelf, parse};
+    use crate::report::sample;
 
     fn shown(shelf: &Shelf, args: &[&str]) -> (u8, String) {
         let show: Show = parse(shelf, args);
@@ -73,6 +142,23 @@ mod tests {
         let (_, json) = shown(&shelf, &["-1", "--json"]);
         let report: crate::report::Report = serde_json::from_str(&json).unwrap();
         assert_eq!(report.id, new.as_str());
+    }
+
+    #[test]
+    fn threads_are_chosen_by_name_or_id() {
+        let shelf = Shelf::new();
+        shelf.put_report("api", 0, sample::null_write());
+        let chosen = |name: &str| {
+            let (code, text) = shown(&shelf, &["latest", "--thread", name]);
+            (code, text.matches("\nThread ").count())
+        };
+        assert_eq!(chosen("reaper"), (exit::SUCCESS, 1));
+        assert_eq!(chosen("worker-*"), (exit::SUCCESS, 200));
+        assert_eq!(chosen("4828"), (exit::SUCCESS, 1));
+        assert_eq!(chosen("nobody"), (exit::NOT_FOUND, 0));
+        assert_eq!(names(&sample::captured()), "its threads are api, gc");
+        let (_, text) = shown(&shelf, &["latest", "--maps"]);
+        assert_eq!(text.matches("/usr/bin/api-server\n").count(), 2, "{text}");
     }
 
     #[test]

@@ -7,12 +7,13 @@ use super::host::Host;
 use super::job::{Action, Job};
 use super::{fingerprint, frames, locks, modules, process, threads};
 use crate::capture::{Capture, Kind, MemoryRange, Purpose};
+use crate::diagnose::instruction::{Listed, listing};
 use crate::diagnose::unwind::CallStacks;
 use crate::diagnose::{self, AddressSpace, Diagnosis, LockGraph, ModuleSource};
 use crate::report::Report;
 use crate::report::core::Layout;
 use crate::report::model::{
-    self, Exit, Fault, Instruction, Memory, OpenFile, Operand, Pause, Sender, Signal,
+    self, CodeLine, Exit, Fault, Instruction, Memory, OpenFile, Operand, Pause, Sender, Signal,
 };
 use crate::sys::signal::code_name;
 
@@ -75,6 +76,7 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     if let Some(diagnosis) = sources.diagnosis {
         report.fault = fault(capture, diagnosis);
         report.memory = memory(capture, diagnosis);
+        report.code = code(capture, diagnosis);
         let signal = facts.fault.as_ref().map(|fault| fault.signal);
         report.fingerprint =
             signal.map(|signal| fingerprint::of(capture, signal, diagnosis, &space, &report.modules));
@@ -225,6 +227,24 @@ fn memory(capture: &Capture, diagnosis: &Diagnosis) -> Vec<Memory> {
         .filter_map(entry)
         .take(MAX_RANGES)
         .collect()
+}
+
+/// The instructions around the program counter that the diagnosis is about.
+fn code(capture: &Capture, diagnosis: &Diagnosis) -> Vec<CodeLine> {
+    let Some(pc) = diagnosis.pc else {
+        return Vec::new();
+    };
+    let listed = capture.facts.memory.iter().find_map(|range| {
+        let is_code = matches!(range.purpose, Purpose::Code | Purpose::PrecursorCode);
+        let listed = is_code.then(|| listing(capture.get(range.data), range.start, pc))?;
+        (!listed.is_empty()).then_some(listed)
+    });
+    let line = |listed: Listed| CodeLine {
+        address: listed.address.into(),
+        bytes: Some(listed.bytes.into()),
+        text: Some(listed.text),
+    };
+    listed.unwrap_or_default().into_iter().map(line).collect()
 }
 
 fn program_counter(capture: &Capture) -> Option<&'static str> {

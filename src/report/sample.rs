@@ -80,10 +80,10 @@ pub(crate) fn null_write() -> Report {
     };
     report.threads.push(faulting);
     report.threads.push(thread(4711, "api", "S", "futex"));
-    for number in (0..200).filter(|number| *number != 117) {
-        let syscall = if number < 14 { "futex" } else { "epoll_wait" };
-        let mut other = thread(4711 + 1 + number, &format!("worker-{number}"), "S", syscall);
-        if number < 14 {
+    for number in (1..=200).filter(|number| *number != 117) {
+        let syscall = if number <= 14 { "futex" } else { "epoll_wait" };
+        let mut other = thread(4711 + number, &format!("worker-{number}"), "S", syscall);
+        if number <= 14 {
             other.waiting = Waiting {
                 kind: text("mutex"),
                 address: Some(Address(0x5581_0000_4040)),
@@ -92,7 +92,7 @@ pub(crate) fn null_write() -> Report {
         }
         report.threads.push(other);
     }
-    report.threads.push(thread(4911, "reaper", "S", "nanosleep"));
+    report.threads.push(thread(4912, "reaper", "S", "nanosleep"));
     report.memory = vec![
         Memory {
             register: "rip".into(),
@@ -107,6 +107,22 @@ pub(crate) fn null_write() -> Report {
                 .into(),
         },
     ];
+    report.code = [
+        (0x5581_0000_11b1, &[0x48, 0x89, 0xfb][..], "mov rbx, rdi"),
+        (0x5581_0000_11b4, &[0xe8, 0x17, 0, 0, 0], "call 00005581000011D0h"),
+        (
+            0x5581_0000_11b9,
+            &[0xc7, 0x07, 0x2a, 0, 0, 0],
+            "mov dword ptr [rdi],2Ah",
+        ),
+        (0x5581_0000_11bf, &[0xc3], "ret"),
+    ]
+    .map(|(address, bytes, instruction)| CodeLine {
+        address: Address(address),
+        bytes: Some(bytes.into()),
+        text: text(instruction),
+    })
+    .to_vec();
     report.logs = vec![
         LogLine {
             time: Some("2026-11-23T05:56:11.5Z".parse().unwrap()),
@@ -325,6 +341,7 @@ pub(crate) fn full() -> Report {
             detail: text("worker-0 (4712) waits for worker-1 (4713) to end, which waits for worker-0 to end"),
         }],
         memory: null.memory,
+        code: null.code,
         modules: null.modules,
         maps: null.maps,
         files: null.files,

@@ -45,6 +45,7 @@ mod readme;
 mod real_programs;
 mod remote_calls;
 mod run;
+mod show;
 mod storms;
 mod streams;
 mod verbs;

@@ -3,6 +3,7 @@
 //! One file per architecture, picked by the machine whose registers the capture holds. Where there is no decoder
 //! yet (aarch64), a diagnosis does without this part.
 
+mod listing;
 mod x86_64;
 
 use std::fmt::Write;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Access;
 use super::subject::Memory;
 use crate::sys::regs::{GeneralRegisters, MACHINE};
+pub use listing::{Listed, listing};
 
 /// How far behind its first byte an access of unknown size may reach: the largest XSAVE area.
 const MAX_UNSIZED_ACCESS: u64 = 16 << 10;

@@ -36,11 +36,12 @@ pub(super) fn decode(code: &[u8], pc: u64, context: &Context<'_>) -> Option<Inst
     })
 }
 
-fn text(decoded: &Decoded) -> String {
+pub(super) fn text(decoded: &Decoded) -> String {
     let mut formatter = IntelFormatter::new();
     let options = formatter.options_mut();
     options.set_uppercase_hex(false);
     options.set_space_after_operand_separator(true);
+    options.set_branch_leading_zeros(false);
     let mut text = String::new();
     formatter.format(decoded, &mut text);
     text

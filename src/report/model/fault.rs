@@ -92,6 +92,19 @@ pub struct Instruction {
     pub operands: Vec<Operand>,
 }
 
+/// One instruction of the code around the fault.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CodeLine {
+    /// Where it is.
+    pub address: Address,
+    /// Its encoding.
+    pub bytes: Option<HexBytes>,
+    /// It in assembly language.
+    pub text: Option<String>,
+}
+
 /// What an instruction uses: a register or memory.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

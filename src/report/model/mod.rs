@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
-pub use fault::{Access, Action, Exit, Fault, Instruction, Operand, Sender, Signal};
+pub use fault::{Access, Action, CodeLine, Exit, Fault, Instruction, Operand, Sender, Signal};
 pub use process::{Host, Limit, LogLine, Map, Module, OpenFile, Process, Service};
 pub use thread::{Deadlock, Frame, FrameKind, Lock, Memory, Stack, Syscall, Thread, Waiting};
 pub use value::{Address, HexBytes};
@@ -69,6 +69,9 @@ pub struct Report {
     /// Memory around what the faulting thread's registers point to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub memory: Vec<Memory>,
+    /// The instructions around the fault.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub code: Vec<CodeLine>,
     /// The program and the libraries that it had mapped, by address.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<Module>,
@@ -176,6 +179,7 @@ impl Report {
             locks: Vec::new(),
             deadlocks: Vec::new(),
             memory: Vec::new(),
+            code: Vec::new(),
             modules: Vec::new(),
             maps: Vec::new(),
             files: Vec::new(),

@@ -5,42 +5,50 @@ use std::collections::BTreeMap;
 use super::super::model::{Frame, FrameKind, Kind, Report, Thread};
 use super::super::words::{count, duration};
 use super::in_module;
-use super::page::Page;
+use super::page::{Page, Style};
+use super::thread::state;
 
 /// How many different things that threads wait for are named.
 const MAX_WAITS: usize = 3;
 
 pub(super) fn write(page: &mut Page, report: &Report) {
-    page.line(format_args!("{}", headline(report)));
+    let cause = report.fault.cause.as_deref().unwrap_or_default();
+    let separator = if cause.is_empty() { "" } else { ": " };
+    page.parts(&[
+        (Style::Strong, &event(report)),
+        (Style::Strong, separator),
+        (Style::Alarm, cause),
+    ]);
+    let others = if report.faulting_thread().is_some() {
+        "Others"
+    } else {
+        "Threads"
+    };
     let lines = [
         ("What", what(report)),
         ("Where", place(report)),
         ("Said", report.fault.abort_message.clone()),
         ("Done", done(report)),
         ("Before", occurrences(report)),
-        ("Others", others(report)),
+        (others, threads(report)),
         ("Process", process(report)),
         ("When", Some(when(report))),
         ("Report", Some(id(report))),
     ];
     for (label, text) in lines {
         if let Some(text) = text {
-            page.line(format_args!("  {label:<8} {text}"));
+            page.parts(&[(Style::Label, &format!("  {label:<8} ")), (Style::Plain, &text)]);
         }
     }
 }
 
-/// `api: thread worker-117 (4828) took SIGSEGV: null pointer dereference`
-fn headline(report: &Report) -> String {
+/// `api: thread worker-117 (4828) took SIGSEGV`
+pub(super) fn event(report: &Report) -> String {
     let subject = service(report);
-    let event = match report.kind {
-        Kind::Capture => "captured on demand".to_owned(),
-        Kind::Exit => ending(report),
-        Kind::Fault | Kind::Unknown => format!("{} took {}", thread(report), signal_name(report)),
-    };
-    match &report.fault.cause {
-        Some(cause) => format!("{subject}: {event}: {cause}"),
-        None => format!("{subject}: {event}"),
+    match report.kind {
+        Kind::Capture => format!("{subject}: captured on demand"),
+        Kind::Exit => format!("{subject}: {}", ending(report)),
+        Kind::Fault | Kind::Unknown => format!("{subject}: {} took {}", thread(report), signal_name(report)),
     }
 }
 
@@ -187,8 +195,8 @@ fn occurrences(report: &Report) -> Option<String> {
     }
 }
 
-/// `14 threads wait for a lock that it holds, 185 in epoll_wait, 1 in nanosleep`
-fn others(report: &Report) -> Option<String> {
+/// `200 threads: 14 waiting for a lock that the faulting thread holds, 185 in epoll_wait, 1 in nanosleep`
+fn threads(report: &Report) -> Option<String> {
     let faulting = report.faulting_thread().map(|thread| thread.tid);
     let others: Vec<&Thread> = report
         .threads
@@ -198,31 +206,35 @@ fn others(report: &Report) -> Option<String> {
     if others.is_empty() {
         return None;
     }
-    let blocked = others
-        .iter()
-        .filter(|thread| faulting.is_some() && thread.waiting.owner_tid == faulting)
-        .count();
+    let is_in_circle = |thread: &Thread| {
+        let mut deadlocks = report.deadlocks.iter();
+        deadlocks.any(|deadlock| deadlock.threads.contains(&thread.tid))
+    };
+    let mut parts = Vec::new();
     let mut waits: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut blocked, mut circle) = (0, 0);
     for thread in &others {
-        if blocked == 0 || thread.waiting.owner_tid != faulting {
+        if is_in_circle(thread) {
+            circle += 1;
+        } else if faulting.is_some() && thread.waiting.owner_tid == faulting {
+            blocked += 1;
+        } else {
             *waits.entry(activity(thread)).or_default() += 1;
         }
     }
-    let mut waits: Vec<_> = waits.into_iter().collect();
-    waits.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
-    let rest: usize = waits.iter().skip(MAX_WAITS).map(|(_, number)| number).sum();
-    let mut parts = Vec::new();
+    if circle > 0 {
+        parts.push(format!("{circle} in a deadlock"));
+    }
     if blocked > 0 {
         parts.push(format!(
             "{blocked} waiting for a lock that the faulting thread holds"
         ));
     }
-    parts.extend(
-        waits
-            .iter()
-            .take(MAX_WAITS)
-            .map(|(what, number)| format!("{number} {what}")),
-    );
+    let mut waits: Vec<_> = waits.into_iter().collect();
+    waits.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+    let rest: usize = waits.iter().skip(MAX_WAITS).map(|(_, number)| number).sum();
+    let named = waits.iter().take(MAX_WAITS);
+    parts.extend(named.map(|(what, number)| format!("{number} {what}")));
     if rest > 0 {
         parts.push(format!("{rest} elsewhere"));
     }
@@ -231,21 +243,17 @@ fn others(report: &Report) -> Option<String> {
 
 /// What a thread was doing, in words that group it with others.
 fn activity(thread: &Thread) -> String {
-    if let Some(name) = &thread.syscall.name {
-        return format!("in {name}");
+    match (
+        thread.waiting.kind.as_deref(),
+        thread.waiting.address,
+        &thread.syscall.name,
+    ) {
+        (Some("thread"), Some(_), _) => "waiting for a thread to end".to_owned(),
+        (Some(kind), Some(_), _) => format!("waiting for a {kind}"),
+        (_, _, Some(name)) => format!("in {name}"),
+        (Some(kind), _, _) => format!("waiting for {kind}"),
+        (None, _, None) => state(thread).unwrap_or("in an unknown state").to_owned(),
     }
-    if let Some(kind) = &thread.waiting.kind {
-        return format!("waiting for {kind}");
-    }
-    let state = match thread.state.as_deref() {
-        Some("R") => "running",
-        Some("S") => "sleeping",
-        Some("D") => "in uninterruptible sleep",
-        Some("T" | "t") => "stopped",
-        Some("Z" | "X") => "ended",
-        _ => "in an unknown state",
-    };
-    state.to_owned()
 }
 
 fn process(report: &Report) -> Option<String> {

@@ -2,7 +2,8 @@
 
 use super::super::model::{Address, Map, Memory, Report};
 use super::super::words::count;
-use super::page::Page;
+use super::in_module;
+use super::page::{Page, Style};
 
 /// Bytes in a line of a dump.
 const ROW: usize = 16;
@@ -10,6 +11,8 @@ const ROW: usize = 16;
 const MAX_ROWS: usize = 64;
 /// Dumps that are shown.
 const MAX_DUMPS: usize = 64;
+/// Instructions that are shown.
+const MAX_CODE: usize = 64;
 /// Mappings that are shown on either side of the fault.
 const NEIGHBOURS: usize = 8;
 /// Names that architectures give to the program counter.
@@ -20,16 +23,47 @@ pub(super) fn write(page: &mut Page, report: &Report) {
         .memory
         .iter()
         .partition(|memory| PROGRAM_COUNTERS.contains(&memory.register.as_str()));
-    for (heading, dumps) in [
-        ("Memory around registers", data),
-        ("Code around the program counter", code),
-    ] {
-        if dumps.is_empty() {
-            continue;
-        }
+    write_dumps(page, report, "Memory around registers", data);
+    if report.code.is_empty() {
+        write_dumps(page, report, "Code around the program counter", code);
+    } else {
+        write_code(page, report);
+    }
+}
+
+fn write_dumps(page: &mut Page, report: &Report, heading: &str, dumps: Vec<&Memory>) {
+    if !dumps.is_empty() {
         page.heading(format_args!("{heading}"));
         page.lines(dumps, MAX_DUMPS, |page, memory| write_dump(page, report, memory));
     }
+}
+
+fn write_code(page: &mut Page, report: &Report) {
+    page.heading(format_args!("Code around the program counter"));
+    let widest = report.code.iter().filter_map(|line| line.bytes.as_ref());
+    let width = 2 * widest.map(|bytes| bytes.0.len()).max().unwrap_or(0);
+    page.lines(&report.code, MAX_CODE, |page, line| {
+        let is_at_fault = Some(line.address) == report.fault.pc;
+        let (mark, style) = if is_at_fault {
+            ('>', Style::Strong)
+        } else {
+            (' ', Style::Plain)
+        };
+        let bytes = line
+            .bytes
+            .as_ref()
+            .map(|bytes| hex::encode(&bytes.0))
+            .unwrap_or_default();
+        page.styled(
+            style,
+            format_args!(
+                "  {mark} {:016x}  {:<24} {bytes:<width$}  {}",
+                line.address.0,
+                in_module(report, line.address),
+                line.text.as_deref().unwrap_or("(no instruction)")
+            ),
+        );
+    });
 }
 
 fn write_dump(page: &mut Page, report: &Report, memory: &Memory) {
@@ -47,8 +81,11 @@ fn write_dump(page: &mut Page, report: &Report, memory: &Memory) {
         .map(describe_map)
         .unwrap_or_default();
     match value {
-        Some(value) => page.line(format_args!("  {} = {value}  {place}", memory.register)),
-        None => page.line(format_args!("  {}", memory.register)),
+        Some(value) => page.styled(
+            Style::Label,
+            format_args!("  {} = {value}  {place}", memory.register),
+        ),
+        None => page.styled(Style::Label, format_args!("  {}", memory.register)),
     }
     let mut previous = None;
     let mut skipping = false;
@@ -67,12 +104,19 @@ fn write_dump(page: &mut Page, report: &Report, memory: &Memory) {
             }
             previous = Some(row);
             skipping = false;
-            let mark = if marked { '>' } else { ' ' };
-            page.line(format_args!(
-                "    {mark} {start:016x}  {:<49} {}",
-                hex_columns(row),
-                printable(row)
-            ));
+            let (mark, style) = if marked {
+                ('>', Style::Strong)
+            } else {
+                (' ', Style::Plain)
+            };
+            page.styled(
+                style,
+                format_args!(
+                    "    {mark} {start:016x}  {:<49} {}",
+                    hex_columns(row),
+                    printable(row)
+                ),
+            );
         },
     );
 }
@@ -103,44 +147,59 @@ fn printable(row: &[u8]) -> String {
         .collect()
 }
 
-/// Writes the mappings around the fault's address, or around the program counter when the fault has none.
-pub(super) fn write_map(page: &mut Page, report: &Report) {
-    let Some((address, what)) = report
+/// Writes the mappings around the fault's address, or around the program counter when the fault has none; or all.
+pub(super) fn write_map(page: &mut Page, report: &Report, whole: bool) {
+    let subject = report
         .signal
         .address
         .map(|address| (address, "fault address"))
-        .or(report.fault.pc.map(|pc| (pc, "program counter")))
-    else {
-        return;
-    };
-    if report.maps.is_empty() {
+        .or(report.fault.pc.map(|pc| (pc, "program counter")));
+    if report.maps.is_empty() || (subject.is_none() && !whole) {
         return;
     }
-    page.heading(format_args!(
-        "Map around {address} ({what}), {} in all",
-        count(report.maps.len(), "mapping")
-    ));
+    let all = count(report.maps.len(), "mapping");
+    let Some((address, what)) = subject else {
+        page.heading(format_args!("Map, {all}"));
+        let mut maps: Vec<&Map> = report.maps.iter().collect();
+        maps.sort_by_key(|map| map.low);
+        maps.into_iter().for_each(|map| write_mapping(page, map, false));
+        return;
+    };
+    page.heading(format_args!("Map around {address} ({what}), {all} in all"));
     let mut maps: Vec<&Map> = report.maps.iter().collect();
     maps.sort_by_key(|map| map.low);
     let below = maps.partition_point(|map| map.high <= address);
     let hit = maps.get(below).is_some_and(|map| map.contains(address));
-    let first = below.saturating_sub(NEIGHBOURS);
-    let last = (below + NEIGHBOURS + usize::from(hit)).min(maps.len());
+    let neighbours = if whole { maps.len() } else { NEIGHBOURS };
+    let first = below.saturating_sub(neighbours);
+    let last = (below + neighbours + usize::from(hit)).min(maps.len());
+    let write_gap = |page: &mut Page| page.styled(Style::Alarm, format_args!("---> {address} is not mapped"));
     for (index, map) in maps.iter().enumerate().take(last).skip(first) {
         if index == below && !hit {
-            page.line(format_args!("---> {address} is not mapped"));
+            write_gap(page);
         }
-        let mark = if index == below && hit { "--->" } else { "    " };
-        page.line(format_args!(
+        write_mapping(page, map, index == below && hit);
+    }
+    if below == maps.len() {
+        write_gap(page);
+    }
+}
+
+fn write_mapping(page: &mut Page, map: &Map, marked: bool) {
+    let (mark, style) = if marked {
+        ("--->", Style::Alarm)
+    } else {
+        ("    ", Style::Plain)
+    };
+    page.styled(
+        style,
+        format_args!(
             "{mark} {:016x}-{:016x}  {}",
             map.low.0,
             map.high.0,
             describe_map(map)
-        ));
-    }
-    if below == maps.len() {
-        page.line(format_args!("---> {address} is not mapped"));
-    }
+        ),
+    );
 }
 
 fn map_at(report: &Report, address: Address) -> Option<&Map> {

@@ -6,28 +6,60 @@
 //! Everything is written through one `Page`, which escapes whole lines: no field can reach a terminal unescaped,
 //! whatever a section does.
 
+mod faulting;
 mod head;
+mod locks;
 mod memory;
+mod others;
 mod page;
 mod process;
-mod stack;
-mod threads;
+mod thread;
 
 use super::model::{Address, Report};
+use crate::sys::Tid;
 use page::Page;
 
-/// Renders a report as text, ending in a line feed.
+/// What of a report is shown, and how.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct View {
+    /// Every thread by itself, and no list cut.
+    pub all: bool,
+    /// The registers of all threads that are shown, the vector registers included.
+    pub registers: bool,
+    /// The whole memory map.
+    pub maps: bool,
+    /// These threads only.
+    pub threads: Option<Vec<Tid>>,
+    /// Attributes of a terminal.
+    pub colour: bool,
+}
+
+/// Renders a report as `report.txt`, ending in a line feed.
 pub fn render(report: &Report) -> String {
-    let mut page = Page::default();
-    head::write(&mut page, report);
-    stack::write(&mut page, report);
-    memory::write(&mut page, report);
-    threads::write_locks(&mut page, report);
-    process::write_logs(&mut page, report);
-    threads::write_others(&mut page, report);
-    memory::write_map(&mut page, report);
-    process::write(&mut page, report);
-    page.finish()
+    View::default().render(report)
+}
+
+impl View {
+    /// Renders a report, ending in a line feed.
+    pub fn render(&self, report: &Report) -> String {
+        let mut page = Page::new(self.colour, self.all);
+        head::write(&mut page, report);
+        if let Some(chosen) = &self.threads {
+            others::write_chosen(&mut page, report, self, chosen);
+            if self.maps {
+                memory::write_map(&mut page, report, true);
+            }
+            return page.finish();
+        }
+        faulting::write(&mut page, report, self);
+        memory::write(&mut page, report);
+        locks::write(&mut page, report);
+        process::write_logs(&mut page, report);
+        others::write(&mut page, report, self);
+        memory::write_map(&mut page, report, self.maps);
+        process::write(&mut page, report);
+        page.finish()
+    }
 }
 
 /// `api-server+0x11b9`: where an address lies in the program or a library; the bare address if in neither.
@@ -107,10 +139,25 @@ mod tests {
             for line in text.lines() {
                 assert_eq!(escaped(line).to_string(), line, "{pointer}");
             }
-            assert!(text.lines().count() <= lines + 1, "{pointer} adds lines");
+            // Memory that is not the program counter's is dumped, where the code is listed.
+            if !pointer.starts_with("/memory/") {
+                assert!(text.lines().count() <= lines + 1, "{pointer} adds lines");
+            }
+            let coloured = View {
+                colour: true,
+                ..View::default()
+            };
+            assert_eq!(without_attributes(&coloured.render(&hostile)), text, "{pointer}");
             attacked += 1;
         }
         assert!(attacked > 60, "only {attacked} strings");
+    }
+
+    /// A text without the attributes that were added to it.
+    fn without_attributes(text: &str) -> String {
+        let mut parts = text.split("\x1b[");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |plain, part| plain + part.split_once('m').unwrap().1)
     }
 
     fn strings(value: &serde_json::Value, pointer: String, found: &mut Vec<String>) {
@@ -128,6 +175,48 @@ mod tests {
             }
             _ => {}
         }
+    }
+
+    /// What colour adds is colour alone.
+    #[test]
+    fn a_coloured_report_says_the_same() {
+        for report in sample::all() {
+            let coloured = View {
+                colour: true,
+                ..View::default()
+            };
+            let text = coloured.render(&report);
+            assert!(text.contains("\x1b[1m"), "{text}");
+            assert_eq!(without_attributes(&text), render(&report));
+        }
+    }
+
+    #[test]
+    fn chosen_threads_are_shown_in_full() {
+        let report = sample::null_write();
+        let view = View {
+            threads: Some(vec![report.threads[0].tid]),
+            registers: true,
+            ..View::default()
+        };
+        insta::assert_snapshot!(view.render(&report));
+    }
+
+    #[test]
+    fn everything_means_every_thread_and_mapping() {
+        let report = sample::null_write();
+        let view = View {
+            all: true,
+            maps: true,
+            ..View::default()
+        };
+        let text = view.render(&report);
+        for thread in &report.threads {
+            assert!(text.contains(&format!("{} ", thread.tid)), "{}", thread.tid);
+        }
+        assert!(!text.contains("like this") && !text.contains(" more"), "{text}");
+        let mapping = |map: &&crate::report::model::Map| text.contains(&format!("{:016x}-", map.low.0));
+        assert_eq!(report.maps.iter().filter(mapping).count(), report.maps.len());
     }
 
     #[test]
