@@ -28,6 +28,7 @@
 //! service/     which processes belong to a service
 //! trace/       keeps every thread of one service attached; yields faults, obeys verdicts   (live threads)
 //! isolate/     carries one action out on one stopped thread                               (live threads)
+//! logs/        the service's last log lines, collected by a process of their own
 //! store/       reports on disk: write, index, find, delete
 //! diagnose/    pure: a Capture in, a Diagnosis out: frames, cause, access, instruction
 //! policy/      pure: (fault, rules) -> action, with the reason in words
@@ -70,6 +71,7 @@ pub mod daemon;
 pub mod diagnose;
 pub mod ipc;
 pub mod isolate;
+pub mod logs;
 pub mod policy;
 pub mod recorder;
 pub mod report;

@@ -36,7 +36,7 @@ use env_logger::Target;
 
 use crate::report::escape::escaped;
 use crate::supervisor::console;
-use crate::{ipc, recorder, supervisor, tracer};
+use crate::{ipc, logs, recorder, supervisor, tracer};
 
 /// Keeps a service alive when one of its threads faults, and explains the crash
 #[derive(Debug, Parser)]
@@ -70,6 +70,7 @@ pub fn main() -> ExitCode {
     match arguments.get(1).and_then(|word| word.to_str()) {
         Some("tracer") => tracer::main(),
         Some("recorder") => recorder::main(),
+        Some("collector") => logs::role::main(),
         Some("launch") => {
             start_log("warn", Target::Stderr);
             supervisor::launcher(arguments.into_iter().skip(2).collect())

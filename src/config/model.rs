@@ -186,12 +186,12 @@ pub enum Exits {
     None,
 }
 
-/// `[service.logs]`: which log lines go into reports. Not available yet.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+/// `[service.logs]`: which log lines go into reports.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Logs {
-    /// Whether the journal's lines of the service are read.
+    /// Whether the journal's lines are read, for a process that belongs to a unit.
     pub journal: bool,
-    /// Patterns of log files.
+    /// Patterns of log files, absolute.
     pub files: Vec<String>,
 }
 
@@ -243,6 +243,15 @@ impl Target {
             Self::PidFile(_) => "pid_file",
             Self::Exe(_) => "exe",
             Self::Command(_) => "command",
+        }
+    }
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            journal: true,
+            files: Vec::new(),
         }
     }
 }

@@ -268,14 +268,14 @@ fn take_news(recording: &mut Recording, watch: &Watch, news: News) {
         News::Refused(refusal) => Some(refusal.to_string()),
         News::Incident(incident, descriptors) => {
             fail::point("front.incident.received");
-            recording.incident(service, *incident, descriptors)
+            recording.incident(watch, *incident, descriptors)
         }
-        News::Captured(captured, descriptors) => recording.captured(service, *captured, descriptors),
+        News::Captured(captured, descriptors) => recording.captured(watch, *captured, descriptors),
         News::Modules(number, descriptors) => {
             recording.modules(service, number, descriptors);
             None
         }
-        News::Ended(end, descriptors) => recording.ended(service, *end, descriptors),
+        News::Ended(end, descriptors) => recording.ended(watch, *end, descriptors),
         News::Counted(counted) => Some(format!("{counted} faults and ends were counted, not recorded")),
         News::Census | News::Unrecorded(_) | News::Took { .. } => None,
         News::Warning(text) | News::Log(text) => Some(text),

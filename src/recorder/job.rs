@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::Missing;
 use crate::diagnose::{Cause, Ended};
+use crate::logs::Collected;
 
 /// One report to write.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -24,6 +25,11 @@ pub struct Job {
     pub formats: Vec<Format>,
     /// What the front could not do, for the report's `incomplete`.
     pub missing: Vec<Missing>,
+    /// Why there are no log lines, where some were wanted.
+    pub log_note: Option<String>,
+    /// The service's last log lines; they travel beside the job.
+    #[serde(skip)]
+    pub logs: Collected,
 }
 
 /// The service that an incident belongs to.

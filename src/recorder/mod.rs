@@ -100,6 +100,8 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
         }
     };
     report.attachments = attachments;
+    report.logs.clone_from(&job.logs.lines);
+    report.log_note = job.log_note.clone().or_else(|| job.logs.note());
     report.attachments.extend(attachments::write_minidump(
         &image,
         &report,

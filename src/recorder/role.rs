@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use crate::ipc::{Channel, ChannelError, role_log};
+use crate::logs;
 use crate::sys::{fail, process};
 
 use super::{Format, Job, Outcome, Outputs};
@@ -15,10 +16,12 @@ use super::{Format, Job, Outcome, Outputs};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToRecorder {
-    /// The job. Beside it: the capture, then one empty file for each of the job's formats.
+    /// The job. Beside it: the capture, the log lines, then one empty file for each of the job's formats.
     Job {
         /// What to write.
         job: Box<Job>,
+        /// Whether there are log lines.
+        logs: bool,
         /// How many module descriptors follow.
         modules: usize,
     },
@@ -84,7 +87,8 @@ impl Order {
     fn receive(channel: &mut Channel) -> Result<Self, RoleError> {
         let (
             ToRecorder::Job {
-                job,
+                mut job,
+                logs,
                 modules: expected,
             },
             descriptors,
@@ -94,6 +98,13 @@ impl Order {
         };
         let mut files = descriptors.into_iter().map(File::from);
         let capture = files.next().ok_or(RoleError::Descriptors)?;
+        if logs {
+            let lines = files.next().ok_or(RoleError::Descriptors)?;
+            match logs::role::read(lines.into()) {
+                Ok(lines) => job.logs = lines,
+                Err(error) => job.log_note = Some(format!("no log lines: {error}")),
+            }
+        }
         let mut by_format: Vec<(Format, File)> = job.formats.iter().copied().zip(files).collect();
         let mut output = |wanted| {
             let place = by_format.iter().position(|(format, _)| *format == wanted)?;

@@ -4,6 +4,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{SysconfVar, sysconf};
 
 use crate::sys::{Pid, StartTime};
 use crate::trace::attach::start_time;
@@ -42,6 +46,20 @@ pub fn all() -> Vec<Pid> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .map(Pid)
         .collect()
+}
+
+/// When a process started, microseconds since 1970 UTC, if it still exists. To a clock tick, which is 10 ms.
+pub fn started_us(pid: Pid) -> Option<u64> {
+    let ticks = start_time(pid.leader())?.0;
+    let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten()?;
+    let after_boot = Duration::from_secs_f64(ticks as f64 / per_second as f64);
+    let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).ok()?;
+    let age = uptime.checked_sub(after_boot)?;
+    let started = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?
+        .checked_sub(age)?;
+    u64::try_from(started.as_micros()).ok()
 }
 
 /// The executable, as it was called when the process started it. None for kernel threads, and where we may not look.

@@ -13,11 +13,13 @@
 //! | `tracer` | the tracer process, seen from here; another one when it dies |
 //! | `recording` | from an incident to a report in the store |
 //! | `recorder` | a recorder process, seen from here |
+//! | `collector` | log lines for a report, and the process that collects them |
 //! | `small` | the record that is written before anything can fail |
 //! | `oom` | whether the kernel killed a process because memory ran out |
 //! | `signals` | signals to this process: what is for the program, what the terminal sends to both |
 //! | `passing` | signals on their way to the program, each delivered once |
 
+mod collector;
 pub mod console;
 pub(crate) mod follow;
 pub mod front;

@@ -48,6 +48,7 @@ impl Recorder {
     pub(super) fn start(
         job: Job,
         capture: OwnedFd,
+        logs: Option<OwnedFd>,
         outputs: &[Part],
         modules: Vec<OwnedFd>,
     ) -> Result<Self, StartError> {
@@ -61,9 +62,11 @@ impl Recorder {
             .spawn()?;
         let order = ToRecorder::Job {
             job: Box::new(job),
+            logs: logs.is_some(),
             modules: modules.len(),
         };
         let mut descriptors = vec![capture];
+        descriptors.extend(logs);
         for output in outputs {
             descriptors.push(output.as_fd().try_clone_to_owned()?);
         }

@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags};
 
 use crate::config::Service;
 use crate::ipc::{Captured, Census, ChannelError, FromTracer, Incident, ProcessEnd, Received};
+use crate::service::Identity;
 use crate::sys::wait;
 use crate::sys::{Pid, SigNo};
 
@@ -24,6 +25,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// So many tracers may die within [`RESTART_WINDOW`] before the service is left unsupervised.
 pub(super) const MAX_RESTARTS: usize = 5;
+/// The most processes whose unit is remembered.
+const MAX_IDENTITIES: usize = 256;
 const RESTART_WINDOW: Duration = Duration::from_secs(60);
 /// How long a tracer may leave a question unanswered. It ends itself where one fault keeps it half as long.
 pub(crate) const SILENCE: Duration = Duration::from_secs(20);
@@ -34,6 +37,8 @@ pub(crate) struct Watch {
     service: Service,
     tracer: Option<Tracer>,
     roots: Vec<Root>,
+    /// What the last processes that were taken up were called then; a unit's run has no name any more once it has ended.
+    identities: VecDeque<(Pid, Identity)>,
     /// The program that this process runs, and stops and goes on with.
     program: Option<Pid>,
     deaths: VecDeque<Instant>,
@@ -118,6 +123,7 @@ impl Watch {
             service,
             tracer: None,
             roots: Vec::new(),
+            identities: VecDeque::new(),
             program: None,
             deaths: VecDeque::new(),
             buried: Vec::new(),
@@ -164,6 +170,9 @@ impl Watch {
         if let Some(tracer) = &mut self.tracer {
             tracer.seize(pid)?;
         }
+        let identity = Identity::of(pid, self.service.target.as_ref());
+        self.identities.truncate(MAX_IDENTITIES - 1);
+        self.identities.push_front((pid, identity));
         self.roots.push(Root {
             pid,
             pidfd,
@@ -199,6 +208,24 @@ impl Watch {
             Some(tracer) => Ok(tracer.capture(pid)?),
             None => Ok(()),
         }
+    }
+
+    /// What the service manager calls a process of this service, or called it when it was taken up.
+    pub(crate) fn identity(&self, process: Pid) -> Identity {
+        let known = |(pid, _): &&(Pid, Identity)| *pid == process;
+        if let Some((_, identity)) = self.identities.iter().find(known) {
+            return identity.clone();
+        }
+        let mut identity = Identity::of(process, self.service.target.as_ref());
+        // A child of one that was taken up, gone already: of the same run.
+        let relative = self
+            .identities
+            .iter()
+            .find(|(_, other)| other.unit == identity.unit);
+        if let (None, Some((_, relative))) = (&identity.invocation_id, relative) {
+            identity.invocation_id.clone_from(&relative.invocation_id);
+        }
+        identity
     }
 
     /// Asks the tracer how things are, unless it has not answered the last time.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The modules from the highest floor to the lowest. Those in one row are neighbours and may not name each other.
-const FLOORS: [&[&str]; 14] = [
+const FLOORS: [&[&str]; 15] = [
     &["cli"],
     &["daemon"],
     &["supervisor"],
@@ -15,6 +15,7 @@ const FLOORS: [&[&str]; 14] = [
     &["service"],
     &["trace"],
     &["isolate"],
+    &["logs"],
     &["store"],
     &["diagnose"],
     &["policy"],

@@ -37,6 +37,7 @@ mod jobcontrol;
 #[cfg(feature = "fail-points")]
 mod killed;
 mod locks;
+mod logs;
 mod minidumps;
 mod outer_frames;
 mod passing;

@@ -75,6 +75,13 @@ fn a_service_that_crashes_and_restarts() {
     assert_eq!(report["service"]["name"], "till");
     assert_eq!(report["service"]["unit"], "crashy.service");
     machine.await_traced(machine.main_pid("crashy.service"));
+    let logs = report["logs"].as_array().unwrap();
+    let last = logs.iter().rfind(|line| line["source"] == "journal").unwrap();
+    assert_eq!(last["text"], "charging an order that nobody placed", "{logs:#?}");
+    assert_eq!(
+        report["service"]["invocation_id"].as_str().map(str::len),
+        Some(32)
+    );
 
     // Among the service's own lines, after the last of them; and by its kind.
     let lines = await_that("the entry in the unit's journal", || {

@@ -315,7 +315,6 @@ environment = [\"*\"]
                  the kernel cuts thread names to 15 bytes",
                 "f:8:10: warning: 'module' in a rule is not available yet; a rule with it matches nothing",
                 "f:9:14: warning: 'deliver_as' is not available yet; the signal itself is delivered",
-                "f:10:10: warning: [service.logs] is not available yet; reports hold no log lines",
                 "f:13:20: warning: format 'html' is not available yet; it is not written",
                 "f:14:16: warning: every variable is recorded, secrets included",
             ]

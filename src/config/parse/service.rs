@@ -49,10 +49,10 @@ pub(super) fn service<'t>(
     {
         report(document, table, &mut service.report);
     }
-    if let Some((key, value)) = table.get_key_value("logs")
-        && let Some(table) = document.table(value, "service.logs")
+    if let Some(table) = table
+        .get("logs")
+        .and_then(|value| document.table(value, "service.logs"))
     {
-        document.not_available(key.span(), "[service.logs]", "reports hold no log lines");
         logs(document, table, &mut service.logs);
     }
     service
@@ -198,6 +198,6 @@ fn logs<'t>(document: &mut Document<'t>, table: &DeTable<'t>, logs: &mut Logs) {
     document.expect_keys(table, &keys::LOGS);
     document.set(&mut logs.journal, table, "journal", Document::boolean);
     document.set(&mut logs.files, table, "files", |document, value| {
-        document.list(value, Document::string)
+        document.list(value, values::file_pattern)
     });
 }

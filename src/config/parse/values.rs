@@ -151,6 +151,17 @@ pub(super) fn pattern(document: &mut Document<'_>, value: &Value<'_>) -> Option<
     Some(pattern)
 }
 
+/// A pattern of files, absolute.
+pub(super) fn file_pattern(document: &mut Document<'_>, value: &Value<'_>) -> Option<String> {
+    let pattern = document.string(value)?;
+    if let Err(error) = glob::Pattern::new(&pattern) {
+        let message = format!("'{pattern}' is not a pattern of files: {error}");
+        document.error(value.span(), message, None);
+        return None;
+    }
+    absolute(document, value).map(|_| pattern)
+}
+
 pub(super) fn absolute(document: &mut Document<'_>, value: &Value<'_>) -> Option<PathBuf> {
     let path = PathBuf::from(document.string(value)?);
     if path.is_absolute() {

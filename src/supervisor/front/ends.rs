@@ -74,8 +74,7 @@ impl Front {
                         time_us: wall_clock(Instant::now()),
                         status,
                     };
-                    self.recording
-                        .ended(self.followed.watch.service(), end, Vec::new())
+                    self.recording.ended(&self.followed.watch, end, Vec::new())
                 }
                 None => Some(format!(
                     "{process} ended while no tracer watched it; how, this kernel does not tell"

@@ -97,6 +97,7 @@ impl Front {
         front.followed.watch.take_up(program.pid, None)?;
         front.followed.watch.set_program(program.pid)?;
         front.program = Some(program);
+        front.recording.expect_program();
         front.serve()
     }
 

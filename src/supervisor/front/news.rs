@@ -24,12 +24,12 @@ impl Front {
                 }
                 self.say_counted(incident.counted);
                 self.recording
-                    .incident(self.followed.watch.service(), *incident, descriptors)
+                    .incident(&self.followed.watch, *incident, descriptors)
             }
             News::Captured(captured, descriptors) => {
                 self.capture_taken(captured.left_out > 0);
                 self.recording
-                    .captured(self.followed.watch.service(), *captured, descriptors)
+                    .captured(&self.followed.watch, *captured, descriptors)
             }
             News::Modules(number, descriptors) => {
                 self.recording
@@ -38,8 +38,7 @@ impl Front {
             }
             News::Ended(end, descriptors) => {
                 self.told(end.process);
-                self.recording
-                    .ended(self.followed.watch.service(), *end, descriptors)
+                self.recording.ended(&self.followed.watch, *end, descriptors)
             }
             News::Unrecorded(process) => {
                 self.told(process);

@@ -24,14 +24,18 @@ use crate::store::{Id, Store};
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, fail};
 
+use super::collector::Logs;
 use super::oom;
 use super::recorder::Finished;
 use super::small;
+use super::watch::Watch;
 pub(crate) use stage::Concluded;
 use stage::{Running, Waiting, conclude_small};
 
 /// Recorders that run at once.
 const MAX_RECORDERS: usize = 4;
+/// Collectors of log lines that run at once.
+const MAX_COLLECTORS: usize = 4;
 /// Incidents of one service that wait for a recorder, or for their last descriptors. Past it the small record has
 /// to do, so that one service that crashes in a row keeps no other from its reports.
 const MAX_WAITING: usize = 32;
@@ -42,6 +46,8 @@ const MAX_WAITING_IN_ALL: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Recording {
     store: Store,
+    /// Whether our stderr is the supervised program's as well.
+    runs_program: bool,
     waiting: VecDeque<Waiting>,
     running: Vec<Running>,
     concluded: Vec<Concluded>,
@@ -60,19 +66,26 @@ impl Recording {
     pub(crate) fn new(store: Store) -> Self {
         Self {
             store,
+            runs_program: false,
             waiting: VecDeque::new(),
             running: Vec::new(),
             concluded: Vec::new(),
         }
     }
 
+    /// Takes our own stderr for a log of the program that is run.
+    pub(crate) fn expect_program(&mut self) {
+        self.runs_program = true;
+    }
+
     /// Takes a fault. Returns what went wrong, as a line for the operator.
     pub(crate) fn incident(
         &mut self,
-        service: &Service,
+        watch: &Watch,
         incident: Incident,
         descriptors: Vec<OwnedFd>,
     ) -> Option<String> {
+        let service = watch.service();
         let news = News {
             process: incident.process,
             number: Some(incident.number),
@@ -101,13 +114,13 @@ impl Recording {
             evidence: verdict.evidence,
             rule: verdict.rule,
         });
-        self.take(service, news, &id, report, job, descriptors)
+        self.take(watch, news, &id, report, job, descriptors)
     }
 
     /// Takes a copy of a live process.
     pub(crate) fn captured(
         &mut self,
-        service: &Service,
+        watch: &Watch,
         captured: Captured,
         descriptors: Vec<OwnedFd>,
     ) -> Option<String> {
@@ -115,6 +128,7 @@ impl Recording {
             0 => String::new(),
             left_out => format!(", {left_out} did not stop"),
         };
+        let service = watch.service();
         let news = News {
             process: captured.process,
             number: Some(captured.number),
@@ -134,16 +148,17 @@ impl Recording {
         };
         let report = small::of_capture(id.as_str(), &service.name, &captured);
         let job = job(service, &id);
-        self.take(service, news, &id, report, job, descriptors)
+        self.take(watch, news, &id, report, job, descriptors)
     }
 
     /// Takes the end of a process that no fault announced.
     pub(crate) fn ended(
         &mut self,
-        service: &Service,
+        watch: &Watch,
         end: ProcessEnd,
         descriptors: Vec<OwnedFd>,
     ) -> Option<String> {
+        let service = watch.service();
         let (what, status, signal, core_dumped) = match end.status {
             ExitStatus::Exited(status) => (format!("exited with status {status}"), Some(status), None, false),
             ExitStatus::Killed { signal, core } => {
@@ -174,7 +189,7 @@ impl Recording {
             core_dumped,
             out_of_memory,
         });
-        self.take(service, news, &id, report, job, descriptors)
+        self.take(watch, news, &id, report, job, descriptors)
     }
 
     /// Takes more descriptors of an incident's modules.
@@ -207,6 +222,7 @@ impl Recording {
                 concluded.push(running.conclude(finished));
             }
         }
+        self.collect();
         while self.running.len() < MAX_RECORDERS {
             let Some(place) = self.next() else {
                 break;
@@ -221,16 +237,23 @@ impl Recording {
         concluded
     }
 
-    /// The sockets of running recorders.
+    /// The sockets of running recorders and collectors.
     pub(crate) fn sources(&self) -> impl Iterator<Item = PollFd<'_>> {
-        self.running
+        let recorders = self
+            .running
             .iter()
-            .map(|running| PollFd::new(running.recorder.channel.as_fd(), PollFlags::POLLIN))
+            .map(|running| running.recorder.channel.as_fd());
+        let collectors = self.waiting.iter().filter_map(|waiting| waiting.logs.source());
+        recorders
+            .chain(collectors)
+            .map(|socket| PollFd::new(socket, PollFlags::POLLIN))
     }
 
-    /// When the next recorder has had its time.
+    /// When the next recorder or collector has had its time.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.running.iter().map(|running| running.deadline).min()
+        let recorders = self.running.iter().map(|running| running.deadline);
+        let collectors = self.waiting.iter().filter_map(|waiting| waiting.logs.deadline());
+        recorders.chain(collectors).min()
     }
 
     /// Whether nothing is under way.
@@ -246,6 +269,22 @@ impl Recording {
         }
     }
 
+    /// Has log lines collected for those that wait, the oldest first.
+    fn collect(&mut self) {
+        for waiting in &mut self.waiting {
+            waiting.logs.advance();
+        }
+        let collecting = self.waiting.iter().filter(|waiting| waiting.logs.is_collecting());
+        let free = MAX_COLLECTORS.saturating_sub(collecting.count());
+        let next = self
+            .waiting
+            .iter_mut()
+            .filter(|waiting| !waiting.logs.is_settled());
+        for waiting in next.take(free) {
+            waiting.logs.start();
+        }
+    }
+
     /// The incident to start on: of the service that has the fewest recorders, the oldest.
     fn next(&self) -> Option<usize> {
         let running = |service: &str| {
@@ -258,7 +297,7 @@ impl Recording {
             .waiting
             .iter()
             .enumerate()
-            .filter(|(_, waiting)| waiting.expected == 0);
+            .filter(|(_, waiting)| waiting.expected == 0 && waiting.logs.is_settled());
         complete
             .min_by_key(|(_, waiting)| running(&waiting.service))
             .map(|(place, _)| place)
@@ -274,7 +313,7 @@ impl Recording {
 
     fn take(
         &mut self,
-        service: &Service,
+        watch: &Watch,
         news: News,
         id: &Id,
         mut small: Report,
@@ -288,11 +327,14 @@ impl Recording {
             time_us,
             expected,
         } = news;
+        let service = watch.service();
+        let identity = watch.identity(process);
+        let logs = Logs::of(service, process, &identity, self.runs_program);
         let Identity {
             unit,
             invocation_id,
             cgroup,
-        } = Identity::of(process, service.target.as_ref());
+        } = identity;
         small.service.unit.clone_from(&unit);
         small.service.invocation_id.clone_from(&invocation_id);
         small.service.cgroup.clone_from(&cgroup);
@@ -336,8 +378,10 @@ impl Recording {
             job,
             capture,
             modules,
+            logs,
             expected,
         });
+        self.collect();
         None
     }
 

@@ -9,6 +9,7 @@ use crate::recorder::{Job, Outcome};
 use crate::report::Report;
 use crate::report::model::Kind;
 use crate::store::{Part, PendingReport};
+use crate::supervisor::collector::Logs;
 use crate::supervisor::recorder::{Finished, Recorder};
 use crate::sys::fail;
 
@@ -27,6 +28,7 @@ pub(super) struct Waiting {
     pub(super) job: Job,
     pub(super) capture: OwnedFd,
     pub(super) modules: Vec<OwnedFd>,
+    pub(super) logs: Logs,
     pub(super) expected: usize,
 }
 
@@ -63,11 +65,20 @@ impl Waiting {
             headline,
             pending,
             small,
-            job,
+            mut job,
             capture,
             modules,
+            logs,
             ..
         } = self;
+        let logs = match logs {
+            Logs::Collected(lines) => Some(lines),
+            Logs::Failed(reason) => {
+                job.log_note = Some(format!("no log lines: {reason}"));
+                None
+            }
+            Logs::None | Logs::Wanted(_) | Logs::Collecting(_) => None,
+        };
         let names: Vec<&str> = job.formats.iter().map(|format| format.file_name()).collect();
         let parts = match pending.open_parts(&names) {
             Ok(parts) => parts,
@@ -76,7 +87,7 @@ impl Waiting {
                 return Err(Box::new(small));
             }
         };
-        match Recorder::start(job, capture, &parts, modules) {
+        match Recorder::start(job, capture, logs, &parts, modules) {
             Ok(recorder) => {
                 fail::point("front.incident.recorder");
                 let deadline = Instant::now() + RECORDER_TIME;
