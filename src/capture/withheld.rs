@@ -128,7 +128,10 @@ mod tests {
         let smaps = b"1000-2000 rw-p 00000000 00:00 0 \nSize:  4 kB\nVmFlags: rd wr mr mw me ac \n\
             2000-3000 rw-p 00000000 00:00 0    [a dd]\nSize:  4 kB\nVmFlags: rd wr mr mw me dd ac \n\
             nonsense\nVmFlags: dd\n";
-        assert_eq!(undumped(smaps).as_slice(), [0x2000..0x3000].as_slice());
+        assert_eq!(
+            undumped(smaps).as_slice(),
+            std::slice::from_ref(&(0x2000..0x3000))
+        );
     }
 
     #[test]
