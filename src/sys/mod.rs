@@ -18,6 +18,7 @@ pub mod signal;
 pub mod signal_queue;
 pub mod socket;
 pub mod tasks;
+pub mod thread_end;
 mod timer;
 pub mod wait;
 pub mod wake;

@@ -37,10 +37,11 @@ const STUCK: Duration = Duration::from_millis(500);
 const ENDING: Duration = Duration::from_millis(300);
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// Fields of `/proc/TID/stat`, and a bit of the second (include/linux/sched.h).
+/// Fields of `/proc/TID/stat`, and bits of the second (include/linux/sched.h).
 const START_TIME: usize = 22;
 const FLAGS: usize = 9;
 const PF_EXITING: u64 = 0x4;
+const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// Why a process cannot be attached.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +99,7 @@ pub(super) fn examine(pid: Pid) -> Result<StartTime, AttachError> {
             "process 1 is never attached: the whole machine waits when it is held",
         ));
     }
-    if status.kernel_thread {
+    if flags(pid.leader()).is_some_and(|flags| flags & PF_KTHREAD != 0) {
         return Err(AttachError::Refused(
             "it is a kernel thread, which cannot be traced",
         ));
@@ -179,9 +180,12 @@ pub fn start_time(tid: Tid) -> Option<StartTime> {
 
 /// Whether a task is on its way out (`PF_EXITING`): its memory is being given back, and nothing of it runs.
 pub(super) fn is_exiting(tid: Tid) -> bool {
-    stat_field(tid, FLAGS)
-        .and_then(|flags| flags.parse::<u64>().ok())
-        .is_none_or(|flags| flags & PF_EXITING != 0)
+    flags(tid).is_none_or(|flags| flags & PF_EXITING != 0)
+}
+
+/// Flags of a task (`PF_*`).
+fn flags(tid: Tid) -> Option<u64> {
+    stat_field(tid, FLAGS)?.parse().ok()
 }
 
 /// A field of the task's own stat, counted as in proc_pid_stat(5). That of the process adds up what all of its

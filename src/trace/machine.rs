@@ -8,7 +8,7 @@
 //! Each stop gets exactly one [`Answer`]. Only [`Answer::Judge`] leaves the thread stopped, until
 //! [`Machine::resumed`] says that the caller has let it go on.
 
-use fnv::FnvHashMap;
+use fnv::{FnvHashMap, FnvHashSet};
 
 use crate::sys::wait::{Birth, Stop};
 use crate::sys::{Pid, SigNo, Tid};
@@ -18,6 +18,8 @@ use crate::sys::{Pid, SigNo, Tid};
 pub enum Answer {
     /// Let it run on, delivering this signal if there is one.
     Continue(Option<SigNo>),
+    /// Let it run on as if it had not stopped: a system call that the stop interrupted is made to restart.
+    Restart,
     /// Let it stay stopped with its group and report what follows.
     Listen,
     /// A signal is about to be delivered; somebody who knows its disposition must say what happens.
@@ -52,9 +54,6 @@ pub struct Thread {
     /// The process it belongs to, once that is known.
     pub process: Option<Pid>,
     state: State,
-    /// Whether its last stop was part of a group-stop: system calls that this interrupted return `EINTR`
-    /// untraced as well (signal(7)).
-    after_group_stop: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +70,8 @@ enum State {
 pub struct Machine {
     threads: FnvHashMap<Tid, Thread>,
     judged: usize,
+    /// Threads that are in a group-stop, or come out of one.
+    after_group_stop: FnvHashSet<Tid>,
 }
 
 impl Machine {
@@ -81,7 +82,6 @@ impl Machine {
             Thread {
                 process: Some(process),
                 state: State::Running,
-                after_group_stop: false,
             },
         );
     }
@@ -90,11 +90,12 @@ impl Machine {
     pub fn stopped(&mut self, tid: Tid, stop: Stop, message: Option<Tid>) -> (Answer, Notice) {
         let first_seen = !self.threads.contains_key(&tid);
         let thread = self.threads.entry(tid).or_insert(Thread::unknown());
-        if thread.state == State::Judged {
+        let before = if first_seen { State::Expected } else { thread.state };
+        if before == State::Judged {
             self.judged -= 1;
         }
         thread.state = State::Running;
-        let group = std::mem::replace(&mut thread.after_group_stop, false);
+        let group = self.after_group_stop.remove(&tid);
         let seen = if first_seen {
             Notice::Thread(tid)
         } else {
@@ -104,18 +105,27 @@ impl Machine {
             Stop::Signal(signal) if stops_the_group(signal) => (Answer::Continue(Some(signal)), seen),
             Stop::Signal(signal) => {
                 thread.state = State::Judged;
-                thread.after_group_stop = group;
                 self.judged += 1;
+                if signal == SigNo::CONT && group {
+                    self.continued(tid);
+                }
                 (Answer::Judge(signal), seen)
             }
             Stop::Group(_) => {
                 thread.state = State::Listening;
-                thread.after_group_stop = true;
+                self.after_group_stop.insert(tid);
                 (Answer::Listen, seen)
             }
             Stop::Trap => {
-                thread.after_group_stop = group;
-                (Answer::Continue(None), seen)
+                if group {
+                    self.after_group_stop.insert(tid);
+                }
+                let answer = match before {
+                    State::Expected | State::Listening => Answer::Continue(None),
+                    // We asked for it, or SIGCONT: that stops every traced thread, whether or not its process was stopped.
+                    State::Running | State::Judged => Answer::Restart,
+                };
+                (answer, seen)
             }
             Stop::NewTask(birth) => {
                 let process = thread.process;
@@ -138,8 +148,8 @@ impl Machine {
             && thread.state == State::Judged
         {
             thread.state = State::Running;
-            thread.after_group_stop = false;
             self.judged -= 1;
+            self.after_group_stop.remove(&tid);
         }
     }
 
@@ -165,6 +175,7 @@ impl Machine {
     /// Forgets one thread that turned out not to be traced; returns whether it was known.
     pub fn remove(&mut self, tid: Tid) -> Option<Thread> {
         let thread = self.threads.remove(&tid)?;
+        self.after_group_stop.remove(&tid);
         self.judged -= usize::from(thread.state == State::Judged);
         Some(thread)
     }
@@ -202,9 +213,23 @@ impl Machine {
             .is_some_and(|thread| thread.state == State::Listening)
     }
 
+    /// Whether the signal that a thread takes is the SIGCONT that ended its group-stop: a system call that the stop
+    /// interrupted returns `EINTR` untraced as well (signal(7)). Any signal that comes later interrupts a call of its own.
+    pub fn is_continued(&self, tid: Tid) -> bool {
+        self.after_group_stop.contains(&tid)
+    }
+
     /// How many threads are stopped and wait for a judgement.
     pub fn judged(&self) -> usize {
         self.judged
+    }
+
+    /// One thread takes the SIGCONT that ended the group-stop of its process; no other will.
+    fn continued(&mut self, tid: Tid) {
+        let process_of = |tid: &Tid| self.threads.get(tid).map(|thread| thread.process);
+        let process = process_of(&tid);
+        self.after_group_stop.retain(|other| process_of(other) != process);
+        self.after_group_stop.insert(tid);
     }
 
     fn born(&mut self, child: Tid, birth: Birth, parent: Option<Pid>) -> Notice {
@@ -248,13 +273,7 @@ impl Thread {
         Self {
             process: None,
             state: State::Running,
-            after_group_stop: false,
         }
-    }
-
-    /// Whether a system call that it was in had been interrupted by a group-stop.
-    pub fn after_group_stop(&self) -> bool {
-        self.after_group_stop
     }
 }
 
@@ -296,14 +315,29 @@ mod tests {
             machine.stopped(LEADER, Stop::Trap, None).0,
             Answer::Continue(None)
         );
-        assert!(machine.thread(LEADER).unwrap().after_group_stop());
         assert_eq!(
             machine.stopped(LEADER, Stop::Signal(SigNo::CONT), None).0,
             Answer::Judge(SigNo::CONT)
         );
-        assert!(machine.thread(LEADER).unwrap().after_group_stop());
+        assert!(machine.is_continued(LEADER));
         machine.resumed(LEADER);
-        assert!(!machine.thread(LEADER).unwrap().after_group_stop());
+        assert!(!machine.is_continued(LEADER));
+    }
+
+    #[test]
+    fn after_a_group_stop_only_its_own_continuation_counts() {
+        let mut machine = traced();
+        for tid in [LEADER, WORKER] {
+            machine.stopped(tid, Stop::Group(SigNo::STOP), None);
+            machine.stopped(tid, Stop::Trap, None);
+        }
+        machine.stopped(LEADER, Stop::Signal(SigNo::CONT), None);
+        machine.resumed(LEADER);
+        for signal in [SigNo::CONT, SigNo::CHLD] {
+            machine.stopped(WORKER, Stop::Signal(signal), None);
+            assert!(!machine.is_continued(WORKER), "{signal}");
+            machine.resumed(WORKER);
+        }
     }
 
     #[test]

@@ -29,8 +29,6 @@ pub struct Status {
     pub ignored: u64,
     /// Whether it is the init of a pid namespace, which default actions do not end (pid_namespaces(7)).
     pub namespace_init: bool,
-    /// Whether it is a kernel thread (it has no memory of its own).
-    pub kernel_thread: bool,
     /// Whether the kernel writes a core of it.
     pub dumping: bool,
 }
@@ -57,10 +55,7 @@ impl Status {
     }
 
     fn parse(text: &[u8]) -> Self {
-        let mut status = Self {
-            kernel_thread: true,
-            ..Self::default()
-        };
+        let mut status = Self::default();
         for line in text.split(|byte| *byte == b'\n') {
             let Some(colon) = line.iter().position(|byte| *byte == b':') else {
                 continue;
@@ -79,14 +74,11 @@ impl Status {
                 }
                 b"Threads" => status.threads = value.parse().unwrap_or(0),
                 b"CoreDumping" => status.dumping = value == "1",
-                b"VmSize" => status.kernel_thread = false,
                 b"SigIgn" => status.ignored = u64::from_str_radix(value, 16).unwrap_or(0),
                 b"SigCgt" => status.caught = u64::from_str_radix(value, 16).unwrap_or(0),
                 _ => {}
             }
         }
-        // A dead task has no memory either.
-        status.kernel_thread &= !status.is_dead();
         status
     }
 }
@@ -99,7 +91,7 @@ mod tests {
     fn fields_are_found_by_name() {
         let text =
             b"Name:\tworker-1\nState:\tS (sleeping)\nTgid:\t812\nPPid:\t1\nTracerPid:\t977\nNSpid:\t812\t1\n\
-            VmSize:\t  100 kB\nThreads:\t4\nSigIgn:\t0000000000001000\nSigCgt:\t0000000180000440\n";
+            Threads:\t4\nSigIgn:\t0000000000001000\nSigCgt:\t0000000180000440\n";
         let status = Status::parse(text);
         assert_eq!(
             (status.name.as_str(), status.state, status.tgid, status.tracer),
@@ -109,7 +101,7 @@ mod tests {
             (status.ignored, status.caught, status.threads),
             (0x1000, 0x1_8000_0440, 4)
         );
-        assert!(status.namespace_init && !status.kernel_thread);
+        assert!(status.namespace_init);
     }
 
     #[test]

@@ -155,6 +155,11 @@ impl Waiting {
         self.expect_more();
     }
 
+    /// Every tracee.
+    pub fn tasks(&self) -> &[Tid] {
+        &self.tasks
+    }
+
     /// Somebody else has taken signals that announced events: look at every tracee next.
     pub fn expect_events(&mut self) {
         self.distrust();

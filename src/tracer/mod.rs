@@ -4,8 +4,10 @@
 //! disk of its own, and waits for nobody without a limit: what it has to say is queued where its front is slow.
 //!
 //! Its end is the detach that no system call notices (ptrace(2): tracees are released when their tracer exits,
-//! running ones without being woken). So letting go is nothing but to return from [`main`], and its death by any
-//! cause leaves the service running.
+//! running ones without being woken). So letting go is nothing but to end, and its death by any cause leaves the
+//! service running. A signal that comes in the last moment takes its effect all the same; one that the program ignores
+//! may then interrupt a system call. That moment is kept short and quiet: [`Engine::leave`] comes before, and the thread
+//! that traces ends before the process does.
 
 mod departure;
 mod following;
@@ -14,6 +16,7 @@ mod incident;
 mod on_demand;
 
 use std::os::fd::AsFd;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -24,7 +27,7 @@ use crate::ipc::{Census, Channel, ChannelError, FromTracer, Received, ToTracer, 
 use crate::policy::{Admission, Budget};
 use crate::sys::ptrace::Options;
 use crate::sys::wake::Wake;
-use crate::sys::{Pid, fail, process};
+use crate::sys::{Pid, fail, process, thread_end};
 use crate::trace::{AttachError, Engine, Turn};
 
 use following::Following;
@@ -77,14 +80,29 @@ enum TracerError {
 }
 
 /// Runs a tracer on descriptor 0 until its front lets it go, or is gone.
-pub fn main() -> std::process::ExitCode {
-    match set_up().and_then(Tracer::run) {
-        Ok(()) | Err(TracerError::Channel(ChannelError::Closed)) => std::process::ExitCode::SUCCESS,
+pub fn main() -> ExitCode {
+    let mut tracer = match set_up() {
+        Ok(tracer) => tracer,
         Err(error) => {
             log::error!("{error}");
-            std::process::ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
-    }
+    };
+    let status = match tracer.run() {
+        Ok(()) | Err(TracerError::Channel(ChannelError::Closed)) => 0,
+        Err(error) => {
+            log::error!("{error}");
+            1
+        }
+    };
+    let Tracer {
+        channel, mut engine, ..
+    } = tracer;
+    let last_words = move || {
+        say_the_rest(channel);
+        status
+    };
+    thread_end::end_before(last_words, || engine.leave())
 }
 
 fn set_up() -> Result<Tracer, TracerError> {
@@ -115,13 +133,16 @@ fn set_up() -> Result<Tracer, TracerError> {
 }
 
 impl Tracer {
-    fn run(mut self) -> Result<(), TracerError> {
+    fn run(&mut self) -> Result<(), TracerError> {
         loop {
             if self.wake.take() && !self.attend()? {
                 let (threads, processes) = (self.engine.threads(), self.engine.processes());
                 log::debug!("letting go of {threads} threads of {processes} processes");
                 fail::point("tracer.release");
-                return self.finish();
+                return match self.budget.take_counted() {
+                    0 => Ok(()),
+                    counted => self.say(FromTracer::Counted(counted)),
+                };
             }
             match self.engine.turn(&self.wake) {
                 Turn::Fault(fault) => self.incident(*fault)?,
@@ -268,19 +289,16 @@ impl Tracer {
             Err(errno) => log::warn!("failed to wait for the front: {errno}"),
         }
     }
+}
 
-    /// Waits until the front has taken what is queued, for a while.
-    fn finish(mut self) -> Result<(), TracerError> {
-        match self.budget.take_counted() {
-            0 => {}
-            counted => self.say(FromTracer::Counted(counted))?,
+/// Waits until the front has taken what is queued, for a while.
+fn say_the_rest(mut channel: Channel) {
+    let deadline = Instant::now() + LAST_WORDS;
+    while channel.is_behind() && Instant::now() < deadline {
+        let mut socket = [PollFd::new(channel.as_fd(), PollFlags::POLLOUT)];
+        let _ = poll(&mut socket, PollTimeout::from(100_u16));
+        if channel.flush().is_err() {
+            return;
         }
-        let deadline = Instant::now() + LAST_WORDS;
-        while self.channel.is_behind() && Instant::now() < deadline {
-            let mut socket = [PollFd::new(self.channel.as_fd(), PollFlags::POLLOUT)];
-            let _ = poll(&mut socket, PollTimeout::from(100_u16));
-            self.channel.flush()?;
-        }
-        Ok(())
     }
 }

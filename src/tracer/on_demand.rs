@@ -51,7 +51,7 @@ impl Tracer {
         let mut copied = copy(&subject, &frozen, &self.service.report);
         fail::point("tracer.capture.copied");
         let (threads, left_out) = (frozen.threads.len(), frozen.left_out.len());
-        self.engine.release(frozen.threads, frozen.left_out);
+        self.engine.release(frozen.threads);
         let pause = &mut copied.capture.facts.pause;
         pause.others_us = micros(begun.elapsed());
         let phase = Phase {

@@ -4,9 +4,13 @@
 //! [`crate::trace::disposition::FRESH`]. Two repairs belong to that way:
 //!
 //! * A signal that the program ignores stops a traced thread, and interrupts system calls such as
-//!   `epoll_wait(2)` that untraced would not have noticed; such a call is made to restart.
+//!   `epoll_wait(2)` that untraced would not have noticed; such a call is made to restart. SIGCONT does the same to
+//!   every thread of a traced process (kernel/signal.c, `prepare_signal`).
 //! * A hardware fault that the program handles is remembered, since some handlers reset themselves and raise the
 //!   signal again: the report is then about the fault that started it.
+//!
+//! One interruption stays: a signal to the whole process wakes one thread, and if another one that just comes out of a
+//! stop takes it first, the woken one returns `EINTR` without a stop of its own.
 
 use std::time::Instant;
 
@@ -27,10 +31,11 @@ impl Engine {
         let Some((process, fate)) = self.fate(tid, signal, forced, seen) else {
             // Its /proc entry is gone: it is dying, and its stop ends by itself.
             self.machine.resumed(tid);
-            self.note(tid, thread.cont(Some(signal)));
+            self.resume(thread, Some(signal));
             return None;
         };
         match fate {
+            Fate::Fatal if self.is_leaving => {}
             Fate::Fatal => {
                 let handled = self
                     .processes
@@ -51,19 +56,12 @@ impl Engine {
                     self.remember(process, &thread, signal, siginfo, seen);
                 }
             }
-            Fate::Ignored => {
-                let stopped = self
-                    .machine
-                    .thread(tid)
-                    .is_some_and(|known| known.after_group_stop());
-                if !stopped {
-                    thread.restart_interrupted_call();
-                }
-            }
+            Fate::Ignored if self.machine.is_continued(tid) => {}
+            Fate::Ignored => thread.restart_interrupted_call(),
         }
         let sender = self.sender_to_tell(process, &thread, signal);
         self.machine.resumed(tid);
-        self.note(tid, thread.cont(Some(signal)));
+        self.resume(thread, Some(signal));
         sender.map(|sender| Turn::Took(signal, sender))
     }
 

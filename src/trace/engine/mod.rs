@@ -5,13 +5,15 @@
 //! | [`turn`] | what a turn leaves to the caller |
 //! | [`judge`] | what becomes of a signal |
 //! | [`audit`] | threads and processes that slipped through |
+//! | [`release`] | letting go of everything |
 
 mod audit;
 mod judge;
+mod release;
 mod turn;
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use crate::sys::fail;
@@ -48,11 +50,11 @@ pub struct Engine {
     processes: HashMap<Pid, Process>,
     departing: Vec<Departing>,
     ended: VecDeque<Pid>,
-    /// Threads that we asked to stop and that have not done so yet.
-    interrupted: HashSet<Tid>,
     /// The process whose signals are told as [`Turn::Took`].
     followed: Option<Pid>,
     stops: u64,
+    /// Whether threads that stop are let go, and not only let go on.
+    is_leaving: bool,
 }
 
 impl Engine {
@@ -65,9 +67,9 @@ impl Engine {
             processes: HashMap::new(),
             departing: Vec::new(),
             ended: VecDeque::with_capacity(MAX_ENDED),
-            interrupted: HashSet::new(),
             followed: None,
             stops: 0,
+            is_leaving: false,
         })
     }
 
@@ -174,7 +176,7 @@ impl Engine {
     pub fn pass(&mut self, fault: Fault) {
         let tid = fault.thread.tid();
         self.machine.resumed(tid);
-        self.note(tid, fault.thread.cont(Some(fault.signal)));
+        self.resume(fault.thread, Some(fault.signal));
     }
 
     /// Lets the thread go on as if the signal had never been sent.
@@ -182,7 +184,7 @@ impl Engine {
         let tid = fault.thread.tid();
         self.machine.resumed(tid);
         fault.thread.restart_interrupted_call();
-        self.note(tid, fault.thread.cont(None));
+        self.resume(fault.thread, None);
     }
 
     /// Lets the process go, and the fatal signal take effect: every other thread first, each with the signal
@@ -209,13 +211,11 @@ impl Engine {
     }
 
     /// Lets threads run on that were stopped to be looked at. Only the stops that we caused are answered: any other
-    /// was not consumed, is reported again and takes the usual way. `to_come` are threads that have yet to stop.
-    pub fn release(&mut self, looked_at: Vec<(Stopped, Stop)>, to_come: Vec<Tid>) {
-        self.interrupted.extend(to_come);
+    /// was not consumed, is reported again and takes the usual way.
+    pub fn release(&mut self, looked_at: Vec<(Stopped, Stop)>) {
         for (thread, stop) in looked_at {
             if stop == Stop::Trap {
-                let tid = thread.tid();
-                self.note(tid, thread.cont(None));
+                self.resume(thread, None);
             }
         }
         self.waiting.expect_events();
@@ -256,9 +256,6 @@ impl Engine {
         if stop == Stop::Exec {
             wait::consume(&thread);
         }
-        if !self.interrupted.is_empty() && self.interrupted.remove(&tid) && stop == Stop::Trap {
-            thread.restart_interrupted_call();
-        }
         let message = message(&thread, stop);
         let goes_on = self
             .process_of(tid)
@@ -271,8 +268,14 @@ impl Engine {
             news = Some(Turn::Exec(process));
         }
         match answer {
-            Answer::Continue(signal) => self.note(tid, thread.cont(signal)),
-            Answer::Listen => self.note(tid, thread.listen()),
+            Answer::Continue(signal) => self.resume(thread, signal),
+            Answer::Restart => {
+                thread.restart_interrupted_call();
+                self.resume(thread, None);
+            }
+            // Let go in a group-stop it stays stopped.
+            Answer::Listen if self.is_leaving => self.detach(thread, None),
+            Answer::Listen => Self::note(tid, thread.listen()),
             Answer::Judge(signal) => return self.judge(thread, signal),
         }
         news
@@ -338,6 +341,15 @@ impl Engine {
         }
     }
 
+    /// Lets a thread go on, with the signal it was stopped for.
+    fn resume(&mut self, thread: Stopped, signal: Option<SigNo>) {
+        if self.is_leaving {
+            self.detach(thread, signal);
+        } else {
+            Self::note(thread.tid(), thread.cont(signal));
+        }
+    }
+
     /// Lets a thread go for good. One that died instead stays known: its end is still to be reaped.
     fn detach(&mut self, thread: Stopped, signal: Option<SigNo>) {
         let tid = thread.tid();
@@ -351,11 +363,10 @@ impl Engine {
     fn drop_thread(&mut self, tid: Tid) {
         self.machine.ended(tid);
         self.waiting.remove(tid);
-        self.interrupted.remove(&tid);
     }
 
     /// A thread that died before its answer came is news that its end will bring; a refusal is not expected.
-    fn note(&self, tid: Tid, outcome: Result<(), PtraceError>) {
+    fn note(tid: Tid, outcome: Result<(), PtraceError>) {
         if let Err(PtraceError::Refused { .. }) = &outcome {
             log::warn!("thread {tid}: {outcome:?}");
         }

@@ -1,4 +1,5 @@
 //! The harness: programs to supervise, processes that end with their test, reports as JSON, `/proc`.
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
 mod deadline;
 mod dying;

@@ -165,6 +165,11 @@ impl Running {
         await_that(&what, || self.stdout.is_finished().then_some(()));
     }
 
+    /// Ends the process's stdin.
+    pub(crate) fn close_stdin(&mut self) {
+        drop(self.stdin.take());
+    }
+
     /// Sends a signal to the process itself.
     #[track_caller]
     pub(crate) fn signal(&self, signal: Signal) {
@@ -228,6 +233,11 @@ impl Running {
             stdout: self.stdout.text(),
             stderr: self.stderr.text(),
         }
+    }
+
+    /// Whether the process itself has ended, as its parent sees it.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("wait for a child").is_some()
     }
 
     /// Waits for the end of the process itself, as its parent sees it.
