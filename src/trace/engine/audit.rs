@@ -1,11 +1,13 @@
-//! Looking for what slipped through: threads that are not traced, processes that outlived a fatal signal.
+//! Looking for what slipped through: threads that are not traced, processes that outlived a fatal signal, threads that are
+//! gone without a word.
 //!
 //! A thread whose clone was under way while its parent was seized is not traced (kernel/fork.c, `copy_process`). A
-//! process that was let go with its fatal signal may have changed its mind meanwhile, and goes on untraced.
+//! process that was let go with its fatal signal may have changed its mind meanwhile, and goes on untraced. An exec gives
+//! its thread another id; where the process is killed before that was told, nobody reports the former one.
 
 use std::time::{Duration, Instant};
 
-use crate::sys::{Pid, StartTime};
+use crate::sys::{Pid, StartTime, Tid, wait};
 use crate::trace::attach;
 use crate::trace::status::Status;
 
@@ -26,8 +28,9 @@ pub(super) struct Departing {
 
 impl Engine {
     /// Looks for threads that are not traced: those whose clone was under way when their parent was seized,
-    /// and those of a process that survived its fatal signal.
+    /// and those of a process that survived its fatal signal. Forgets threads that are gone.
     pub fn audit(&mut self) {
+        self.forget_strays();
         let survivors: Vec<Pid> = self
             .departing
             .iter()
@@ -57,6 +60,14 @@ impl Engine {
             {
                 log::debug!("audit of {pid}: {error}");
             }
+        }
+    }
+
+    fn forget_strays(&mut self) {
+        let known = self.waiting.tasks().iter().copied();
+        let strays: Vec<Tid> = known.filter(|tid| !wait::is_tracee(*tid)).collect();
+        for tid in strays {
+            self.drop_thread(tid);
         }
     }
 
