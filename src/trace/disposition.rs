@@ -32,6 +32,9 @@ pub enum Fate {
     Handled,
     /// Nothing: it is ignored, or does nothing by default.
     Ignored,
+    /// The process stops. In an orphaned process group it does not (setpgid(2)), and yet its system calls are
+    /// interrupted, traced or not.
+    Stops,
     /// The process ends.
     Fatal,
 }
@@ -64,14 +67,14 @@ impl Dispositions {
         if self.caught & bit(signal) != 0 {
             return Fate::Handled;
         }
-        let harmless = !matches!(
-            signal.default_action(),
-            DefaultAction::Terminate | DefaultAction::Core
-        );
-        if harmless || self.ignored & bit(signal) != 0 || (self.namespace_init && !forced) {
+        if self.ignored & bit(signal) != 0 || (self.namespace_init && !forced) {
             return Fate::Ignored;
         }
-        Fate::Fatal
+        match signal.default_action() {
+            DefaultAction::Terminate | DefaultAction::Core => Fate::Fatal,
+            DefaultAction::Stop => Fate::Stops,
+            DefaultAction::Ignore | DefaultAction::Continue => Fate::Ignored,
+        }
     }
 }
 
@@ -98,6 +101,10 @@ mod tests {
         assert_eq!(with(0, 0, false).fate(SigNo::CHLD, false), Fate::Ignored);
         assert_eq!(with(0, 0, false).fate(SigNo::CONT, false), Fate::Ignored);
         assert_eq!(with(0, 0, false).fate(SigNo(40), false), Fate::Fatal);
+        assert_eq!(with(0, 0, false).fate(SigNo::TSTP, false), Fate::Stops);
+        let stop = bit(SigNo::TSTP);
+        assert_eq!(with(0, stop, false).fate(SigNo::TSTP, false), Fate::Ignored);
+        assert_eq!(with(stop, 0, false).fate(SigNo::TSTP, false), Fate::Handled);
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Machine {
             Notice::None
         };
         match stop {
-            Stop::Signal(signal) if stops_the_group(signal) => (Answer::Continue(Some(signal)), seen),
+            Stop::Signal(SigNo::STOP) => (Answer::Continue(Some(SigNo::STOP)), seen),
             Stop::Signal(signal) => {
                 thread.state = State::Judged;
                 self.judged += 1;
@@ -275,10 +275,6 @@ impl Thread {
             state: State::Running,
         }
     }
-}
-
-const fn stops_the_group(signal: SigNo) -> bool {
-    matches!(signal, SigNo::STOP | SigNo::TSTP | SigNo::TTIN | SigNo::TTOU)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-/* eintr CALL [N]: a thread blocks in CALL while ignored signals (SIGCHLD, SIGURG, SIGWINCH by default, SIGPIPE by SIG_IGN) reach it N times.
+/* eintr CALL [N]: a thread blocks in CALL while ignored signals (SIGCHLD, SIGURG, SIGWINCH by default, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU by SIG_IGN) reach it N times.
  * Prints "CALL: sent N, interrupted I"; I is 0 for every call untraced. `eintr --list` prints the calls.
  * eintr CALL stdin: the same without signals; it prints that line at the end of its input. */
 #include "fixture.h"
@@ -304,9 +304,10 @@ static void await_end_of_input(void)
 
 static void run(long rounds, int wait_for_input)
 {
-    static const int ignored[] = {SIGCHLD, SIGURG, SIGWINCH, SIGPIPE};
+    static const int ignored[] = {SIGCHLD, SIGURG, SIGWINCH, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU};
     pthread_t thread;
-    need(signal(SIGPIPE, SIG_IGN) != SIG_ERR, "signal");
+    for (size_t index = 3; index < sizeof ignored / sizeof *ignored; index++)
+        need(signal(ignored[index], SIG_IGN) != SIG_ERR, "signal");
     quiet = chosen->prepare();
     need(quiet >= 0, chosen->name);
     need(pthread_create(&thread, NULL, block, NULL) == 0, "pthread_create");

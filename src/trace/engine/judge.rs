@@ -56,6 +56,7 @@ impl Engine {
                     self.remember(process, &thread, signal, siginfo, seen);
                 }
             }
+            Fate::Stops => {}
             Fate::Ignored if self.machine.is_continued(tid) => {}
             Fate::Ignored => thread.restart_interrupted_call(),
         }
