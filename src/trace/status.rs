@@ -29,6 +29,8 @@ pub struct Status {
     pub ignored: u64,
     /// Whether it is the init of a pid namespace, which default actions do not end (pid_namespaces(7)).
     pub namespace_init: bool,
+    /// How often the task has slept or stopped: context switches that it asked for itself.
+    pub voluntary_switches: u64,
     /// Whether the kernel writes a core of it.
     pub dumping: bool,
 }
@@ -74,6 +76,7 @@ impl Status {
                 }
                 b"Threads" => status.threads = value.parse().unwrap_or(0),
                 b"CoreDumping" => status.dumping = value == "1",
+                b"voluntary_ctxt_switches" => status.voluntary_switches = value.parse().unwrap_or(0),
                 b"SigIgn" => status.ignored = u64::from_str_radix(value, 16).unwrap_or(0),
                 b"SigCgt" => status.caught = u64::from_str_radix(value, 16).unwrap_or(0),
                 _ => {}

@@ -52,3 +52,15 @@ fn a_capture_interrupts_no_call() {
     }
     assert!(noticed.is_empty(), "{noticed:#?}");
 }
+
+/// However often ignored signals come, a timeout passes, and not before its time.
+#[test]
+fn ignored_signals_keep_no_timeout_from_passing() {
+    let calls = run(Command::new(fixture("patience")).arg("--list")).stdout;
+    assert_eq!(calls.lines().count(), 5, "{calls}");
+    for call in calls.lines() {
+        let expected = format!("{call}: its timeout passed\n");
+        assert_eq!(run(Command::new(fixture("patience")).arg(call)).stdout, expected);
+        assert_eq!(Sickbay::new().run(fixture("patience"), &[call]).stdout, expected);
+    }
+}

@@ -122,6 +122,11 @@ impl GeneralRegisters {
         false
     }
 
+    /// Sets what the system call that the thread is in returns.
+    pub fn set_result(&mut self, result: i64) {
+        self.0[0] = result as u64;
+    }
+
     /// A set with the given values and zero elsewhere, for tests of pure code.
     pub fn from_named(values: &[(&str, u64)]) -> Self {
         let mut registers = Self([0; 34]);

@@ -17,6 +17,11 @@ pub struct SystemCall {
 }
 
 impl SystemCall {
+    /// What the kernel calls it on this architecture.
+    pub fn name(&self) -> Option<&'static str> {
+        syscalls::Sysno::new(usize::try_from(self.number).ok()?).map(|call| call.name())
+    }
+
     /// Reads `/proc/PID/task/TID/syscall` (proc(5)): `202 0x7f...`, six arguments, stack pointer and program counter;
     /// none for `running`, and for a thread that sleeps in no call (`-1`).
     pub fn parse(text: &[u8]) -> Option<Self> {

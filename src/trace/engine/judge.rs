@@ -4,7 +4,7 @@
 //! [`crate::trace::disposition::FRESH`]. Two repairs belong to that way:
 //!
 //! * A signal that the program ignores stops a traced thread, and interrupts system calls such as
-//!   `epoll_wait(2)` that untraced would not have noticed; such a call is made to restart. SIGCONT does the same to
+//!   `epoll_wait(2)` that untraced would not have noticed; such a call is made to restart ([`super::timeouts`]). SIGCONT does the same to
 //!   every thread of a traced process (kernel/signal.c, `prepare_signal`).
 //! * A hardware fault that the program handles is remembered, since some handlers reset themselves and raise the
 //!   signal again: the report is then about the fault that started it.
@@ -58,7 +58,7 @@ impl Engine {
             }
             Fate::Stops => {}
             Fate::Ignored if self.machine.is_continued(tid) => {}
-            Fate::Ignored => thread.restart_interrupted_call(),
+            Fate::Ignored => self.timeouts.repair(&thread, seen),
         }
         let sender = self.sender_to_tell(process, &thread, signal);
         self.machine.resumed(tid);

@@ -6,10 +6,12 @@
 //! | [`judge`] | what becomes of a signal |
 //! | [`audit`] | threads and processes that slipped through |
 //! | [`release`] | letting go of everything |
+//! | [`timeouts`] | calls that are made to restart, and end when their time has passed |
 
 mod audit;
 mod judge;
 mod release;
+mod timeouts;
 mod turn;
 
 use std::collections::hash_map::Entry;
@@ -28,6 +30,7 @@ use super::disposition::Dispositions;
 use super::machine::{Answer, Machine, Notice};
 use super::waiting::{Waited, Waiting};
 use audit::Departing;
+use timeouts::Timeouts;
 pub use turn::{Ending, Fault, HandledFault, Turn};
 
 /// How many of the processes that ended last are remembered as having belonged to the service.
@@ -47,6 +50,7 @@ pub struct Engine {
     options: Options,
     machine: Machine,
     waiting: Waiting,
+    timeouts: Timeouts,
     processes: HashMap<Pid, Process>,
     departing: Vec<Departing>,
     ended: VecDeque<Pid>,
@@ -64,6 +68,7 @@ impl Engine {
             options,
             machine: Machine::default(),
             waiting: Waiting::new()?,
+            timeouts: Timeouts::default(),
             processes: HashMap::new(),
             departing: Vec::new(),
             ended: VecDeque::with_capacity(MAX_ENDED),
@@ -363,6 +368,7 @@ impl Engine {
     fn drop_thread(&mut self, tid: Tid) {
         self.machine.ended(tid);
         self.waiting.remove(tid);
+        self.timeouts.forget(tid);
     }
 
     /// A thread that died before its answer came is news that its end will bring; a refusal is not expected.
