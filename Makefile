@@ -5,10 +5,14 @@ PROGRAMS   := target/programs
 AARCH64    := aarch64-unknown-linux-gnu
 
 BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
-TEST_PACKAGES  := $(BUILD_PACKAGES) redis-server redis-tools gdb lldb elfutils python3 systemd systemd-container dbus
+TEST_PACKAGES  := $(BUILD_PACKAGES) redis-server redis-tools gdb lldb elfutils python3 systemd systemd-container dbus \
+	stress-ng nginx wrk python3-pexpect
+SOAK_PACKAGES  := libpython3.11-testsuite
+# How long each soak goes on that has no end of its own, seconds.
+SOAK_SECONDS   ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test build programs demo test lint bench clean
+.PHONY: help setup setup-test build programs demo test soak lint bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -32,6 +36,11 @@ demo: build programs ## supervise a sample server, let one of its threads fault,
 test: setup-test programs ## set everything up and run every test
 	$(CARGO) nextest run --features fail-points
 	$(CARGO) test --doc
+
+soak: setup-test programs ## run the long tests, SOAK_SECONDS each where they have no end of their own
+	-@tests/install-packages $(SOAK_PACKAGES)
+	SICKBAY_SOAK_SECONDS=$(SOAK_SECONDS) PROPTEST_CASES=16384 $(CARGO) nextest run --features fail-points --profile soak \
+		--run-ignored all -E '(binary(conformance) & test(real_programs)) | binary(interleavings)'
 
 lint: setup ## formatting, clippy, documentation, the other architecture; warnings are errors
 	$(CARGO) fmt --check

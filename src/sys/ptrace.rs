@@ -19,7 +19,7 @@ use std::marker::PhantomData;
 
 use nix::errno::Errno;
 
-use super::regs::{ForeignRegisters, GeneralRegisters, NT_PRSTATUS};
+use super::regs::{ForeignRegisters, GeneralRegisters, NT_PRSTATUS, restart_interrupted_call};
 use super::signal::SigInfo;
 use super::{SigNo, Tid};
 
@@ -201,11 +201,10 @@ impl Stopped {
 
     /// Makes a system call that this stop interrupted restart, where it would otherwise return `EINTR` for it.
     pub fn restart_interrupted_call(&self) {
-        if let Ok(mut registers) = self.registers()
-            && registers.restart_interrupted_call()
-        {
+        let mut set = Vec::with_capacity(MAX_REGISTER_SET);
+        if self.register_set(NT_PRSTATUS, &mut set).is_ok() && restart_interrupted_call(&mut set) {
             // Failure means that the thread died.
-            let _ = self.set_registers(&registers);
+            let _ = self.set_register_set(NT_PRSTATUS, &set);
         }
     }
 

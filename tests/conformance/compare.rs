@@ -44,8 +44,13 @@ pub(crate) struct Comparison {
 
 /// The program of that name, which is expected to exit with 0.
 pub(crate) fn compare(program: &str) -> Comparison {
+    compare_path(fixture(&format!("conform/{program}")))
+}
+
+/// Any other program.
+pub(crate) fn compare_path(program: std::path::PathBuf) -> Comparison {
     Comparison {
-        program: fixture(&format!("conform/{program}")),
+        program,
         arguments: Vec::new(),
         forgives: false,
     }
@@ -99,7 +104,7 @@ impl Comparison {
 
     #[track_caller]
     fn supervised(&self, way: Way) -> Outcome {
-        let sickbay = Sickbay::new().configured(CONFIGURATION);
+        let sickbay = few_reports();
         match way {
             Way::Started => sickbay.run(&self.program, &self.arguments),
             Way::Attached => {
@@ -127,9 +132,14 @@ impl Comparison {
     }
 }
 
+/// A supervisor that writes few reports.
+pub(crate) fn few_reports() -> Sickbay {
+    Sickbay::new().configured(CONFIGURATION)
+}
+
 /// Attaches, stays for a moment and lets go; a program that has ended meanwhile cannot be attached.
 #[track_caller]
-fn attach_for_a_moment(sickbay: &Sickbay, program: &mut Running) {
+pub(crate) fn attach_for_a_moment(sickbay: &Sickbay, program: &mut Running) {
     let mut supervisor = spawn(&mut sickbay.attach_command(program.pid()));
     let held = await_that("attached, or over", || {
         if supervisor.stderr_so_far().contains("sickbay: attached: ") {
@@ -184,7 +194,7 @@ fn differences(plain: &str, supervised: &str) -> Vec<String> {
 }
 
 /// Waits for up to that time, by chance.
-fn random_pause(longest: Duration) {
+pub(crate) fn random_pause(longest: Duration) {
     let nanoseconds = u32::try_from(longest.as_nanos()).expect("a short time");
     let chance = getrandom::u32().expect("randomness") % nanoseconds;
     std::thread::sleep(Duration::from_nanos(chance.into()));

@@ -139,6 +139,11 @@ impl GeneralRegisters {
     }
 }
 
+/// As [`GeneralRegisters::restart_interrupted_call`], for a program of 32 bits: never possible here either.
+pub fn restart_foreign_call(_set: &mut [u8]) -> bool {
+    false
+}
+
 /// How much code in front of the program counter [`call_before`] wants, bytes.
 pub const CALL_SITE: usize = 0;
 

@@ -25,11 +25,13 @@ pub use system_call::SystemCall;
 
 #[cfg(target_arch = "aarch64")]
 pub use aarch64::{
-    CALL_SITE, ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, call_before, vector_registers,
+    CALL_SITE, ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, call_before, restart_foreign_call,
+    vector_registers,
 };
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{
-    CALL_SITE, ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, call_before, vector_registers,
+    CALL_SITE, ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, call_before, restart_foreign_call,
+    vector_registers,
 };
 
 /// `NT_PRSTATUS` (elf(5)): the general registers.
@@ -45,4 +47,17 @@ pub struct ForeignRegisters {
     pub found: usize,
     /// Size of this architecture's set, bytes.
     pub expected: usize,
+}
+
+/// Makes an interrupted system call restart, in a set of general registers as the kernel keeps it, whatever its word size;
+/// returns whether there was one to repair ([`GeneralRegisters::restart_interrupted_call`]).
+pub fn restart_interrupted_call(set: &mut [u8]) -> bool {
+    let Ok(mut registers) = GeneralRegisters::from_bytes(set) else {
+        return restart_foreign_call(set);
+    };
+    let repaired = registers.restart_interrupted_call();
+    if repaired {
+        set.copy_from_slice(&registers.to_bytes());
+    }
+    repaired
 }

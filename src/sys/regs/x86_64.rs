@@ -205,6 +205,26 @@ impl GeneralRegisters {
     }
 }
 
+/// Size of `struct user_regs_struct32` (arch/x86/include/asm/user32.h), bytes, and where it keeps eax and orig_eax.
+const SIZE_32: usize = 17 * 4;
+const EAX: usize = 6 * 4;
+const ORIG_EAX: usize = 11 * 4;
+/// `close(2)` in the table of i386 (arch/x86/entry/syscalls/syscall_32.tbl).
+const CLOSE_32: i32 = 6;
+
+/// As [`GeneralRegisters::restart_interrupted_call`], for a program of 32 bits.
+pub fn restart_foreign_call(set: &mut [u8]) -> bool {
+    let word = |set: &[u8], at: usize| Some(i32::from_le_bytes(set.get(at..at + 4)?.try_into().ok()?));
+    let (Some(number), Some(result)) = (word(set, ORIG_EAX), word(set, EAX)) else {
+        return false;
+    };
+    let interrupted = set.len() == SIZE_32 && number >= 0 && number != CLOSE_32 && result == -libc::EINTR;
+    if interrupted {
+        set[EAX..EAX + 4].copy_from_slice(&(RESTART_UNLESS_HANDLED as u32).to_le_bytes());
+    }
+    interrupted
+}
+
 /// How much code in front of the program counter [`call_before`] wants, bytes.
 pub const CALL_SITE: usize = 7;
 
@@ -315,6 +335,26 @@ mod tests {
         assert!(!finished.restart_interrupted_call());
         let closed = &[("orig_rax", libc::SYS_close as u64), ("rax", INTERRUPTED)];
         assert!(!GeneralRegisters::from_named(closed).restart_interrupted_call());
+    }
+
+    #[test]
+    fn calls_of_32_bits_are_repaired_as_well() {
+        let set = |number: i32, result: i32| {
+            let mut set = [0; SIZE_32];
+            set[ORIG_EAX..ORIG_EAX + 4].copy_from_slice(&number.to_le_bytes());
+            set[EAX..EAX + 4].copy_from_slice(&result.to_le_bytes());
+            set
+        };
+        let mut inside = set(256, -libc::EINTR);
+        assert!(restart_foreign_call(&mut inside));
+        assert_eq!(inside, set(256, -514));
+        for (number, result) in [(-1, -libc::EINTR), (256, 1), (CLOSE_32, -libc::EINTR)] {
+            assert!(
+                !restart_foreign_call(&mut set(number, result)),
+                "{number} {result}"
+            );
+        }
+        assert!(!restart_foreign_call(&mut [0; 3]));
     }
 
     #[test]

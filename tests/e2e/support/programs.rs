@@ -11,16 +11,24 @@ const NOBODY: &str = "65534";
 /// `SICKBAY_TEST_PROGRAMS` names another directory than `target/programs`.
 #[track_caller]
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    let directory = std::env::var_os("SICKBAY_TEST_PROGRAMS")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs"));
-    let program = directory.join(name);
+    let program = programs().join(name);
     assert!(
         program.exists(),
         "{} is missing: run `make programs`",
         program.display()
     );
     program
+}
+
+fn programs() -> PathBuf {
+    std::env::var_os("SICKBAY_TEST_PROGRAMS")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/programs"))
+}
+
+/// Whether `make programs` could build a program here.
+pub(crate) fn is_built(name: &str) -> bool {
+    programs().join(name).exists()
 }
 
 /// The path of an installed program, or none.
