@@ -57,12 +57,12 @@ pub struct Handled<'a> {
     pub seen: Instant,
 }
 
-/// A copy, and the files of its modules in the order of their descriptor numbers.
+/// A copy, and what was opened for it in the order of the descriptor numbers: files of its modules, directories.
 #[derive(Debug, Default)]
 pub struct Copied {
     /// The copy.
     pub capture: Capture,
-    /// Open module files.
+    /// Open files and directories.
     pub files: Vec<OwnedFd>,
 }
 
@@ -115,6 +115,7 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
 
     let memory = Memory::open(tid);
     capture.copy_stacks(&memory, &maps, &registers, options);
+    capture.copy_interrupted_stacks(&memory, &maps, options);
     ledger.close(&mut capture, "stacks");
 
     let faulting = registers
@@ -134,7 +135,8 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     }
     ledger.close(&mut capture, "locks");
 
-    let files = capture.open_modules(subject.process, tid, &maps);
+    let mut files = capture.open_modules(subject.process, tid, &maps);
+    capture.open_directories(tid, &maps, &mut files);
     ledger.close(&mut capture, "modules");
 
     capture.copy_fault(subject, &memory, &maps, &files);

@@ -133,7 +133,7 @@ impl Capture {
 }
 
 /// The part of a stack to copy, and the mapping it lies in.
-fn stack_span(maps: &Maps, sp: u64, cap: u64) -> Option<(&Mapping, Span)> {
+pub(super) fn stack_span(maps: &Maps, sp: u64, cap: u64) -> Option<(&Mapping, Span)> {
     let mapping = maps.find(sp).filter(|mapping| mapping.readable).or_else(|| {
         maps.next_readable(sp)
             .filter(|mapping| mapping.low - sp <= OVERFLOW_REACH)

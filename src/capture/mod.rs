@@ -5,9 +5,11 @@
 //! and everything that reads the copy (and may be wrong about it) runs later, in another process.
 
 mod abort_message;
+mod directories;
 pub mod ending;
 pub mod fault;
 mod freeze;
+mod interrupted;
 mod loader;
 mod locks;
 pub mod maps;

@@ -129,6 +129,10 @@ pub struct ProcessFacts {
     pub environment: Option<Blob>,
     /// Open descriptors.
     pub files: Vec<OpenFile>,
+    /// Which of the descriptors beside the capture is its `/tmp`, if it generated code.
+    pub tmp: Option<u32>,
+    /// Which is its root, if it is in another mount namespace.
+    pub root: Option<u32>,
 }
 
 /// One open descriptor.
@@ -212,6 +216,8 @@ pub enum Purpose {
     PrecursorCode,
     /// The vdso: a module without a file.
     Vdso,
+    /// The stack that a signal handler on an alternate stack interrupted.
+    InterruptedStack,
     /// It leads debuggers to the libraries: program headers, dynamic section, the loader's list.
     Loader,
     /// A lock that is held, or a word that a thread waits on, is at this address in it.

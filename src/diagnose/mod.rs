@@ -60,7 +60,7 @@ use subject::Subject;
 
 pub use address_space::{AddressSpace, Mapping};
 pub use cause::Cause;
-pub use elf::{ElfError, Image, InMemory};
+pub use elf::{Binding, ElfError, Image, InMemory, Section, Symbol};
 pub use exit::{Ended, diagnose_end};
 pub use locks::{Deadlock, Lock, LockGraph, LockKind};
 pub use stuck::diagnose_stuck;

@@ -3,12 +3,14 @@
 use jiff::Timestamp;
 
 use super::bound::bounded;
+use super::directories::Directories;
 use super::host::Host;
 use super::job::{Action, Job};
-use super::{fingerprint, frames, locks, modules, process, threads};
+use super::symbols::{self, Symbols};
+use super::{fingerprint, frames, locks, modules, place, process, recursion, threads};
 use crate::capture::{Capture, Kind, MemoryRange, Purpose};
 use crate::diagnose::instruction::{Listed, listing};
-use crate::diagnose::unwind::CallStacks;
+use crate::diagnose::unwind::{CallStack, CallStacks};
 use crate::diagnose::{self, AddressSpace, Diagnosis, LockGraph, ModuleSource};
 use crate::report::Report;
 use crate::report::core::Layout;
@@ -40,6 +42,8 @@ pub struct Sources<'a> {
     pub locks: &'a LockGraph,
     /// The mapped files.
     pub modules: &'a dyn ModuleSource,
+    /// Directories of the process.
+    pub directories: Directories<'a>,
     /// The machine.
     pub host: &'a Host,
     /// Where memory lies in `memory.zst`, if that was written.
@@ -64,7 +68,9 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     report.locks = locks::describe(sources.locks, &mut miss);
     report.deadlocks = locks::deadlocks(sources.locks, &mut miss);
     report.modules = modules::describe(capture, &space, sources.modules, &mut miss);
-    frames::add(&mut report, capture, sources.stacks, &mut miss);
+    let sections = symbols::Sections::default();
+    let mut symbols = Symbols::new(capture, sources.modules, sources.directories, &sections);
+    frames::add(&mut report, capture, sources.stacks, &mut symbols, &mut miss);
     report.process.build_id = program_build_id(&report);
     report.maps = process::maps(&space, &mut miss);
     report.files = files(capture, &mut miss);
@@ -77,6 +83,9 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
         report.fault = fault(capture, diagnosis);
         report.memory = memory(capture, diagnosis);
         report.code = code(capture, diagnosis);
+        let recursion = faulting_stack(capture, sources.stacks);
+        let recursion = recursion.and_then(|stack| recursion::find(stack, |frame| symbols.start_of(frame)));
+        place::complete(&mut report, diagnosis, recursion.as_ref(), &mut symbols);
         let signal = facts.fault.as_ref().map(|fault| fault.signal);
         report.fingerprint =
             signal.map(|signal| fingerprint::of(capture, signal, diagnosis, &space, &report.modules));
@@ -97,6 +106,17 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     report.incomplete.append(&mut missing);
     bound_incomplete(&mut report);
     report
+}
+
+/// The stack of the thread that took the signal.
+fn faulting_stack<'a>(capture: &Capture, stacks: &'a CallStacks) -> Option<&'a CallStack> {
+    let tid = capture.facts.fault.as_ref()?.tid;
+    let place = capture
+        .facts
+        .threads
+        .iter()
+        .position(|thread| thread.tid == tid)?;
+    stacks.threads.get(place)
 }
 
 fn bound_incomplete(report: &mut Report) {
@@ -210,9 +230,12 @@ fn memory(capture: &Capture, diagnosis: &Diagnosis) -> Vec<Memory> {
         let register = match &range.purpose {
             Purpose::Register(name) => name.clone(),
             Purpose::Code | Purpose::PrecursorCode if diagnosis.pc.is_some_and(holds) => counter?.to_owned(),
-            Purpose::Code | Purpose::PrecursorCode | Purpose::Vdso | Purpose::Loader | Purpose::Lock(_) => {
-                return None;
-            }
+            Purpose::Code
+            | Purpose::PrecursorCode
+            | Purpose::Vdso
+            | Purpose::Loader
+            | Purpose::Lock(_)
+            | Purpose::InterruptedStack => return None,
         };
         Some(Memory {
             register,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::modules::VDSO;
+use super::symbols::{Place, Symbols};
 use crate::capture::Capture;
 use crate::diagnose::unwind::{self, CallStack, CallStacks, FrameModule};
 use crate::report::Report;
@@ -18,6 +19,7 @@ pub(super) fn add(
     report: &mut Report,
     capture: &Capture,
     stacks: &CallStacks,
+    symbols: &mut Symbols<'_>,
     mut miss: impl FnMut(String, String),
 ) {
     let by_tid: HashMap<_, _> = capture
@@ -32,21 +34,36 @@ pub(super) fn add(
         let Some(stack) = by_tid.get(&thread.tid) else {
             continue;
         };
-        let listed = stack.frames.len().min(MAX_FRAMES).min(left);
-        left -= listed;
-        let shown = stack.frames.iter().take(listed);
-        thread.frames = shown.map(|frame| describe(frame, &report.modules)).collect();
+        let limit = MAX_FRAMES.min(left);
+        let mut listed = 0;
+        for frame in &stack.frames {
+            let described = describe(frame, &report.modules, symbols);
+            if thread.frames.len() + described.len() > limit {
+                break;
+            }
+            thread.frames.extend(described);
+            listed += 1;
+        }
+        left -= thread.frames.len();
         thread.truncated = truncated(stack, listed);
     }
     for (module, reason) in &stacks.unreadable {
         let path = module_of(*module, &report.modules).map_or("?", |module| &module.path);
         miss(format!("unwind tables of {path}"), reason.clone());
     }
+    if let Some(reason) = symbols.without_perf_map.take() {
+        miss("names of generated code".to_owned(), reason);
+    }
+    for (module, reason) in symbols.missing() {
+        let path = module_of(*module, &report.modules).map_or("?", |module| &module.path);
+        miss(format!("symbols of {path}"), reason.clone());
+    }
 }
 
-fn describe(frame: &unwind::Frame, modules: &[Module]) -> Frame {
+/// A frame, behind those of the functions that were inlined at its place.
+fn describe(frame: &unwind::Frame, modules: &[Module], symbols: &mut Symbols<'_>) -> Vec<Frame> {
     let module = frame.module.and_then(|module| module_of(module, modules));
-    Frame {
+    let without_symbol = Frame {
         pc: frame.pc.into(),
         sp: Some(frame.sp.into()),
         module: module.map(|module| module.path.clone()),
@@ -60,7 +77,33 @@ fn describe(frame: &unwind::Frame, modules: &[Module]) -> Frame {
         },
         found_by: Some(frame.found_by.as_str().to_owned()),
         ..Frame::default()
-    }
+    };
+    let behind_call = u64::from(!frame.is_interrupted());
+    let (Some(module), Some(address)) = (frame.module, frame.address) else {
+        let is_generated = frame.kind == unwind::FrameKind::Generated;
+        let named = is_generated.then(|| symbols.generated(frame.pc.wrapping_sub(behind_call)));
+        let (symbol, offset) = named.flatten().unzip();
+        return vec![Frame {
+            symbol,
+            symbol_offset: offset.map(|offset: u64| (offset + behind_call).into()),
+            ..without_symbol
+        }];
+    };
+    let places = symbols.at(module, address.wrapping_sub(behind_call));
+    let Some((outermost, inlined)) = places.split_last() else {
+        return vec![without_symbol];
+    };
+    let with_symbol = |place: &Place, inlined: bool| Frame {
+        symbol: place.function.clone(),
+        symbol_offset: place.offset.map(|offset| (offset + behind_call).into()),
+        file: place.file.clone(),
+        line: place.line,
+        inlined,
+        ..without_symbol.clone()
+    };
+    let mut described: Vec<_> = inlined.iter().map(|place| with_symbol(place, true)).collect();
+    described.push(with_symbol(outermost, false));
+    described
 }
 
 fn module_of(module: FrameModule, modules: &[Module]) -> Option<&Module> {

@@ -11,6 +11,9 @@
 //! | `confine` | what the process gives up before it reads anything |
 //! | `compose` | capture and diagnosis become a report |
 //! | `process`, `threads`, `frames`, `locks`, `modules`, `host`, `fingerprint` | parts of it |
+//! | `symbols` | names and lines for frames |
+//! | `place`, `recursion`, `short_name` | where it happened, for the sentence about it |
+//! | `directories` | the process's own root and `/tmp` |
 //! | `bound` | how much of what the process chose is repeated |
 //! | `image` | `memory.zst`: what of a capture goes into it, and where |
 //! | `attachments` | the files that hold memory |
@@ -19,6 +22,7 @@ mod attachments;
 mod bound;
 mod compose;
 mod confine;
+mod directories;
 mod fingerprint;
 mod frames;
 mod host;
@@ -26,8 +30,12 @@ mod image;
 mod job;
 mod locks;
 mod modules;
+mod place;
 mod process;
+mod recursion;
 mod role;
+mod short_name;
+mod symbols;
 mod threads;
 
 use std::fs::File;
@@ -41,6 +49,7 @@ use crate::report::{Report, text};
 
 pub use compose::{Sources, compose};
 pub use confine::confine;
+pub use directories::Directories;
 pub use host::Host;
 use image::{FirstPages, Image};
 
@@ -81,6 +90,7 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
         stacks: &stacks,
         locks: &locks,
         modules: &descriptors,
+        directories: Directories::new(&capture, &modules),
         host: &host,
         memory: has_memory.then(|| image.layout()),
     };
@@ -88,6 +98,7 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
         outcome.miss("modules", reason);
         let without_modules = Sources {
             modules: &NoModules,
+            directories: Directories::default(),
             ..sources
         };
         guarded(|| compose(&capture, &without_modules))
@@ -129,7 +140,8 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
     outcome.readable_by = process::proven_owner(&capture);
     outcome.fingerprint = report.fingerprint.clone();
     outcome.cause = diagnosis.as_ref().map(|diagnosis| diagnosis.cause);
-    outcome.detail = diagnosis.map(|diagnosis| diagnosis.detail);
+    let completed = report.fault.detail.clone();
+    outcome.detail = completed.or_else(|| diagnosis.map(|diagnosis| diagnosis.detail));
     outcome.incomplete = report.incomplete.into_iter().map(missing).collect();
     outcome
 }

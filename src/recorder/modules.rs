@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::bound::bounded;
-use crate::capture::{Capture, ModuleFile, Purpose};
+use crate::capture::{Capture, MemoryRange, ModuleFile, Purpose};
 use crate::diagnose::{AddressSpace, ElfError, Image, InMemory, ModuleSource};
 use crate::report::model::Module;
 
@@ -87,13 +87,19 @@ pub(super) fn describe(
     described
 }
 
+/// The bytes of the vdso; empty where they were not captured.
+pub(super) fn vdso_bytes(capture: &Capture) -> &[u8] {
+    vdso_range(capture).map_or(&[], |range| capture.get(range.data))
+}
+
+fn vdso_range(capture: &Capture) -> Option<&MemoryRange> {
+    let mut memory = capture.facts.memory.iter();
+    memory.find(|range| range.purpose == Purpose::Vdso)
+}
+
 /// The vdso, a module that the kernel maps without a file.
 fn vdso(capture: &Capture) -> Option<Module> {
-    let range = capture
-        .facts
-        .memory
-        .iter()
-        .find(|range| range.purpose == Purpose::Vdso)?;
+    let range = vdso_range(capture)?;
     let bytes = capture.get(range.data);
     Some(Module {
         path: VDSO.to_owned(),

@@ -25,6 +25,7 @@ mod support;
 
 mod architecture;
 mod attach;
+mod backtraces;
 mod bad_input;
 mod blocking_calls;
 mod capture;
@@ -49,5 +50,6 @@ mod run;
 mod show;
 mod storms;
 mod streams;
+mod symbols;
 mod verbs;
 mod workers;

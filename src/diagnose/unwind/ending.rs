@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::diagnose::{Image, ModuleSource};
 
 /// Their names: of C libraries and dynamic linkers, of Go's runtime.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "_start",
     "_dl_start_user",
     "_dlstart",
@@ -21,6 +21,8 @@ const NAMES: [&str; 12] = [
     "runtime.rt0_go",
     "runtime.rt0_go.abi0",
     "runtime.mstart",
+    "runtime.clone",
+    "runtime.clone.abi0",
 ];
 /// How long a function is taken to be that does not say, bytes.
 const UNSIZED: u64 = 64;

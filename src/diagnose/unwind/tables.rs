@@ -75,9 +75,9 @@ impl Tables {
         if tables.read_by_header(image).unwrap_or(false) {
             return Ok(tables);
         }
-        if let Ok(Some(section)) = image.section(".eh_frame") {
+        if let Ok(Some(section)) = image.section(".eh_frame", MAX_TABLES) {
             (tables.address, tables.content) = (section.address, section.bytes);
-        } else if let Ok(Some(section)) = image.section(".debug_frame") {
+        } else if let Ok(Some(section)) = image.section(".debug_frame", MAX_TABLES) {
             (tables.address, tables.content) = (section.address, section.bytes);
             tables.kind = Kind::DebugFrame;
         }
@@ -175,7 +175,7 @@ impl Tables {
             return Ok(false);
         };
         // The section's own size spares what else the segment holds; without it the tables end at the segment's end.
-        let section = image.section(".eh_frame").ok().flatten();
+        let section = image.section(".eh_frame", MAX_TABLES).ok().flatten();
         self.content = match section.filter(|section| section.address == address) {
             Some(section) => section.bytes,
             None => image.read(offset, size.min(MAX_TABLES))?.to_vec(),

@@ -193,7 +193,7 @@ impl<'a> Unwinder<'a> {
             Owner::Generated => None,
         };
         if frame.kind != FrameKind::Signal {
-            frame.kind = match frame.module {
+            frame.kind = match frame.address {
                 Some(_) => FrameKind::Code,
                 None => FrameKind::Generated,
             };

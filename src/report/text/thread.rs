@@ -163,6 +163,7 @@ fn describe(report: &Report, frame: &Frame) -> String {
             "{}+{offset}",
             module.rsplit('/').next().unwrap_or(module)
         )),
+        _ if frame.kind == FrameKind::Jit => None,
         _ => report.module_at(frame.pc).map(|_| in_module(report, frame.pc)),
     };
     let mut text = format!("{:#018x}", frame.pc.0);

@@ -16,6 +16,12 @@ const NAMES: [&str; 34] = [
     "sp", "pc", "pstate",
 ];
 
+/// Offset of the stack pointer in `ucontext_t` (arch/arm64/include/uapi/asm/sigcontext.h): `fault_address` and 31
+/// registers lie before it in `uc_mcontext`.
+pub(super) const INTERRUPTED_SP: usize = 176 + 32 * 8;
+/// The flags that the kernel sets in it: none.
+pub(super) const FLAGS_OF_SIGNAL_FRAME: u64 = 0;
+
 const X29: usize = 29;
 const SP: usize = 31;
 const PC: usize = 32;

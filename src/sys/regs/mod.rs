@@ -12,11 +12,13 @@
 //! | [`call_before`] | the system call that code makes, by its last instructions |
 //! | [`ELF_MACHINE`] | the number that ELF files give the architecture |
 //! | [`EXTENDED_SET`] | the note type of the set beyond `NT_PRFPREG`, where there is one |
+//! | [`signal_frame`] | what the kernel leaves on a stack for a signal's handler |
 //! | [`entry`] | the registers of a thread that is sent into a system call or a function |
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 pub mod entry;
+pub mod signal_frame;
 mod system_call;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

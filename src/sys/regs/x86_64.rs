@@ -49,6 +49,11 @@ const DWARF: [usize; 17] = [
     RAX, RDX, RCX, RBX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15, RIP,
 ];
 
+/// Offset of the stack pointer in `ucontext_t` (arch/x86/include/uapi/asm/sigcontext.h).
+pub(super) const INTERRUPTED_SP: usize = 40 + 15 * 8;
+/// The flags that the kernel sets in it: `UC_FP_XSTATE`, `UC_SIGCONTEXT_SS`, `UC_STRICT_RESTORE_SS`.
+pub(super) const FLAGS_OF_SIGNAL_FRAME: u64 = 7;
+
 /// `-EINTR` as a system call leaves it in rax.
 const INTERRUPTED: u64 = -(libc::EINTR as i64) as u64;
 /// `-ERESTARTNOHAND`, kernel-internal (include/linux/errno.h): restart unless a handler runs.

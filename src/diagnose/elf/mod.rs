@@ -3,25 +3,27 @@
 //! The file is whatever the process mapped, so each read is bounded, and so is their sum: section tables that claim
 //! terabytes of a sparse file cost an error and no memory.
 
-use std::io::{self, Read, Seek, SeekFrom};
+mod reader;
+mod section;
+mod symbols;
 
-use object::elf::{FileHeader64, NT_GNU_BUILD_ID, PT_GNU_EH_FRAME, PT_LOAD, STT_FUNC};
-use object::read::elf::{FileHeader, NoteIterator, ProgramHeader, SectionHeader, Sym};
-use object::read::{ReadCache, ReadRef, StringTable};
+use std::io;
+
+use object::elf::{FileHeader64, NT_GNU_BUILD_ID, PT_GNU_EH_FRAME, PT_LOAD};
+use object::read::elf::{FileHeader, NoteIterator, ProgramHeader, SectionHeader};
+use object::read::{ReadCache, ReadRef};
 use object::{Endianness, elf};
+use reader::{Bounded, ModuleReader};
+
+pub use section::Section;
+pub use symbols::{Binding, Symbol};
 
 use super::ModuleSource;
 
-/// The largest piece that is read at once, bytes: the string table of a very large program.
-const MAX_PIECE: u64 = 64 << 20;
-/// The most that is read of one file, bytes.
-const MAX_READ: u64 = 256 << 20;
 /// The longest build id, bytes; linkers write 8 to 32.
 const MAX_BUILD_ID: usize = 64;
 /// Notes of one segment or section that are looked at.
 const MAX_NOTES: usize = 1_000;
-/// Symbols of one table that are looked at.
-const MAX_SYMBOLS: usize = 2_000_000;
 /// Segments that are looked at; linkers write about a dozen.
 const MAX_SEGMENTS: usize = 256;
 
@@ -39,6 +41,8 @@ pub enum ElfError {
 /// A 64-bit ELF file.
 pub struct Image<'a> {
     cache: ReadCache<ModuleReader<'a>>,
+    source: &'a dyn ModuleSource,
+    module: usize,
 }
 
 /// A part of the file that is mapped as one.
@@ -52,27 +56,13 @@ pub struct Segment {
     pub size: u64,
 }
 
-/// A section's content and its address in the file's own numbering.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Section {
-    /// `sh_addr`.
-    pub address: u64,
-    /// The content.
-    pub bytes: Vec<u8>,
-}
-
 impl<'a> Image<'a> {
     /// Opens the file of a module (it counts [`Facts::modules`](crate::capture::Facts::modules)).
     pub fn open(source: &'a dyn ModuleSource, module: usize) -> Result<Self, ElfError> {
-        let reader = ModuleReader {
+        let image = Self {
+            cache: ReadCache::new(ModuleReader::new(source, module)?),
             source,
             module,
-            size: source.size(module)?,
-            position: 0,
-            left: MAX_READ,
-        };
-        let image = Self {
-            cache: ReadCache::new(reader),
         };
         image.header()?;
         Ok(image)
@@ -114,50 +104,10 @@ impl<'a> Image<'a> {
         Ok(self.segments_of(PT_GNU_EH_FRAME)?.first().copied())
     }
 
-    /// The first section of that name that has content.
-    pub fn section(&self, name: &str) -> Result<Option<Section>, ElfError> {
-        let (header, endian) = self.header()?;
-        let sections = header.sections(endian, self.data())?;
-        let Some((_, section)) = sections.section_by_name(endian, name.as_bytes()) else {
-            return Ok(None);
-        };
-        let bytes = section.data(endian, self.data())?;
-        Ok((!bytes.is_empty()).then(|| Section {
-            address: section.sh_addr(endian),
-            bytes: bytes.to_vec(),
-        }))
-    }
-
     /// The bytes at a file offset.
     pub fn read(&self, offset: u64, size: u64) -> Result<&[u8], ElfError> {
         let bytes = self.data().read_bytes_at(offset, size);
         bytes.map_err(|()| ElfError::Io(io::ErrorKind::UnexpectedEof.into()))
-    }
-
-    /// Calls `visit` with name, address and size of every function in the symbol tables, dynamic and static.
-    pub fn for_each_function(&self, mut visit: impl FnMut(&[u8], u64, u64)) -> Result<(), ElfError> {
-        let (header, endian) = self.header()?;
-        let sections = header.section_headers(endian, self.data())?;
-        for section in sections {
-            if !matches!(section.sh_type(endian), elf::SHT_SYMTAB | elf::SHT_DYNSYM) {
-                continue;
-            }
-            let symbols = section.data_as_array::<elf::Sym64<Endianness>, _>(endian, self.data())?;
-            let Some(strings) = sections.get(section.sh_link(endian) as usize) else {
-                continue;
-            };
-            let strings = strings.data(endian, self.data())?;
-            let strings = StringTable::new(strings, 0, strings.len() as u64);
-            for symbol in symbols.iter().take(MAX_SYMBOLS) {
-                if symbol.st_type() == STT_FUNC
-                    && !symbol.is_undefined(endian)
-                    && let Ok(name) = symbol.name(endian, strings)
-                {
-                    visit(name, symbol.st_value(endian), symbol.st_size(endian));
-                }
-            }
-        }
-        Ok(())
     }
 
     fn segments_of(&self, kind: elf::ProgramType) -> Result<Vec<Segment>, ElfError> {
@@ -227,66 +177,13 @@ fn build_id_among(
     None
 }
 
-/// Refuses large pieces before memory is set aside for them.
-#[derive(Clone, Copy)]
-struct Bounded<'c, 'a>(&'c ReadCache<ModuleReader<'a>>);
-
-impl<'c> ReadRef<'c> for Bounded<'c, '_> {
-    fn len(self) -> Result<u64, ()> {
-        self.0.len()
-    }
-
-    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'c [u8], ()> {
-        if size > MAX_PIECE {
-            return Err(());
-        }
-        self.0.read_bytes_at(offset, size)
-    }
-
-    fn read_bytes_at_until(self, range: std::ops::Range<u64>, delimiter: u8) -> Result<&'c [u8], ()> {
-        self.0.read_bytes_at_until(range, delimiter)
-    }
-}
-
-/// A module's file as a stream.
-struct ModuleReader<'a> {
-    source: &'a dyn ModuleSource,
-    module: usize,
-    size: u64,
-    position: u64,
-    left: u64,
-}
-
-impl Read for ModuleReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.left = self
-            .left
-            .checked_sub(buffer.len() as u64)
-            .ok_or_else(|| io::Error::other("more would have to be read than is reasonable"))?;
-        let read = self.source.read_at(self.module, self.position, buffer)?;
-        self.position = self.position.saturating_add(read as u64);
-        Ok(read)
-    }
-}
-
-impl Seek for ModuleReader<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(distance) => self.size.checked_add_signed(distance),
-            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
-        };
-        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::cell::Cell;
 
     use proptest::prelude::*;
 
+    use super::reader::MAX_PIECE;
     use super::*;
 
     /// Files in memory, one per module.
