@@ -44,9 +44,9 @@
 //!
 //! ```text
 //! kernel --wait--> sys::wait --stop--> trace::machine (pure) --Fault--> tracer
-//!    policy::decide    action and reason: they say who has to be stopped
-//!    capture::freeze   registers, stacks, maps, identity; module files opened while the process exists
-//!    act               the thread moves on, or its signal is delivered; the pause ends
+//!    policy            action and reason: they say who has to be stopped
+//!    capture           registers, stacks, maps, identity; module files opened while the process exists
+//!    act               the thread moves on, is isolated, or its signal is delivered; the pause ends
 //!    hand over         capture (memfd), files (descriptors), verdict ==> front ==> recorder: unwind, diagnose, report
 //! ```
 //!

@@ -12,8 +12,6 @@ use super::{Blob, Capture, MemoryRange, Purpose, StackRange};
 
 /// Bytes below the stack pointer that leaf functions use (System V ABI, "the red zone").
 const RED_ZONE: u64 = 128;
-/// How far above a stack pointer in no readable mapping (a guard page) the stack's mapping is looked for.
-const OVERFLOW_REACH: u64 = 1 << 20;
 /// How much around a register is copied, and how much of it lies below the address.
 const AROUND: u64 = 256;
 const BELOW: u64 = 32;
@@ -134,10 +132,7 @@ impl Capture {
 
 /// The part of a stack to copy, and the mapping it lies in.
 pub(super) fn stack_span(maps: &Maps, sp: u64, cap: u64) -> Option<(&Mapping, Span)> {
-    let mapping = maps.find(sp).filter(|mapping| mapping.readable).or_else(|| {
-        maps.next_readable(sp)
-            .filter(|mapping| mapping.low - sp <= OVERFLOW_REACH)
-    })?;
+    let mapping = maps.stack_of(sp)?;
     let start = sp.saturating_sub(RED_ZONE).max(mapping.low);
     let len = (mapping.high - start).min(cap);
     Some((

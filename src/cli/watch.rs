@@ -36,7 +36,7 @@ pub(super) struct ServiceOptions {
 pub(super) struct WatchOptions {
     #[command(flatten)]
     service: ServiceOptions,
-    /// What to do with a fault: deliver, suppress, or several in order, separated by commas
+    /// What to do with a fault: deliver, isolate, suppress, or several actions in order, separated by commas
     #[arg(long, value_name = "ACTION")]
     action: Option<Ladder>,
 }
@@ -44,9 +44,8 @@ pub(super) struct WatchOptions {
 impl WatchOptions {
     /// Puts configuration and command line together; `fallback` names a service that has no other name.
     pub(super) fn front(self, fallback: &str) -> anyhow::Result<Options> {
-        let unavailable = self.action.iter().flat_map(Ladder::unavailable).next();
-        if let Some(unavailable) = unavailable {
-            bail!("action '{unavailable}' is not available yet; use 'deliver' or 'suppress'");
+        if let Some(unavailable) = self.action.as_ref().and_then(Ladder::unavailable) {
+            bail!("action '{unavailable}' is not available yet; use 'isolate', 'exit' or 'park'");
         }
         let mut options = self.service.front(fallback)?;
         if let Some(action) = self.action {

@@ -49,7 +49,10 @@ impl Action {
 
     /// Whether this version can carry the action out. The others are known names that are passed over.
     pub const fn available(self) -> bool {
-        matches!(self, Self::Deliver | Self::Suppress)
+        matches!(
+            self,
+            Self::Deliver | Self::Hold | Self::Exit | Self::Park | Self::Suppress
+        )
     }
 
     /// The name in files and reports.
@@ -114,9 +117,12 @@ impl Ladder {
         }
     }
 
-    /// The actions that this version passes over.
-    pub fn unavailable(&self) -> impl Iterator<Item = Action> {
-        self.0.iter().copied().filter(|action| !action.available())
+    /// The first action that this version passes over, where it passes over all but `deliver`.
+    pub fn unavailable(&self) -> Option<Action> {
+        let mut wanted = self.0.iter().copied().filter(|action| *action != Action::Deliver);
+        let first = wanted.next()?;
+        let none = !first.available() && wanted.all(|action| !action.available());
+        none.then_some(first)
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) const SERVICE: Section = Section {
         "on_fault",
         "freeze_timeout",
         "rule",
+        "isolation",
         "report",
         "logs",
     ],
@@ -39,7 +40,20 @@ pub(super) const SERVICE: Section = Section {
 
 pub(super) const RULE: Section = Section {
     title: "[[service.rule]]",
-    keys: &["signals", "threads", "module", "action", "deliver_as"],
+    keys: &[
+        "signals",
+        "threads",
+        "module",
+        "function",
+        "cause",
+        "action",
+        "deliver_as",
+    ],
+};
+
+pub(super) const ISOLATION: Section = Section {
+    title: "[service.isolation]",
+    keys: &["probation"],
 };
 
 pub(super) const REPORT: Section = Section {
@@ -65,7 +79,7 @@ pub(super) const LOGS: Section = Section {
 };
 
 /// Every section.
-pub(super) const ALL: [Section; 6] = [TOP, STORE, SERVICE, RULE, REPORT, LOGS];
+pub(super) const ALL: [Section; 7] = [TOP, STORE, SERVICE, RULE, ISOLATION, REPORT, LOGS];
 
 /// The title of the first section that knows this key.
 pub(super) fn home_of(key: &str) -> Option<&'static str> {

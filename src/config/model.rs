@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ladder, Size, Span};
+use super::{Action, Ladder, Size, Span};
 use crate::sys::SigNo;
 
 /// Everything that is configured. The default has no service: nothing configured means nothing attached.
@@ -38,6 +38,8 @@ pub struct Service {
     pub on_fault: Ladder,
     /// Exceptions to `on_fault`; the first that matches decides.
     pub rules: Vec<Rule>,
+    /// Limits of what is done to threads.
+    pub isolation: Isolation,
     /// What goes into its reports.
     pub report: ReportOptions,
     /// Which log lines go into its reports.
@@ -71,11 +73,15 @@ pub struct Rule {
     pub signals: Vec<SigNo>,
     /// Patterns for the thread's name (`*` any text, `?` one character), any of which matches.
     pub threads: Vec<String>,
-    /// Patterns for the file name of the faulting module. Not available yet.
+    /// Patterns for the file name of the module that faulted.
     pub modules: Vec<String>,
+    /// Patterns for the name of the function that faulted.
+    pub functions: Vec<String>,
+    /// Patterns for the cause, as reports call it.
+    pub causes: Vec<String>,
     /// What to do.
     pub action: Ladder,
-    /// Another signal to deliver in place of the fault's own. Not available yet.
+    /// Another signal to deliver in place of the fault's own, where that was sent or raised by a call.
     pub deliver_as: Option<SigNo>,
     /// Where the rule is written, if in a file.
     pub origin: Option<Origin>,
@@ -88,6 +94,13 @@ pub struct Origin {
     pub file: PathBuf,
     /// The line, from 1.
     pub line: usize,
+}
+
+/// `[service.isolation]`: limits of what is done to threads that fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Isolation {
+    /// For how long a thread is held, and the others are watched, before it ends or sleeps for good.
+    pub probation: Span,
 }
 
 /// `[service.report]`: what goes into the reports of a service.
@@ -209,10 +222,25 @@ impl Service {
             children: true,
             on_fault: Ladder::default(),
             rules: Vec::new(),
+            isolation: Isolation::default(),
             report: ReportOptions::default(),
             logs: Logs::default(),
             freeze_timeout: Span::millis(100),
         }
+    }
+}
+
+impl Service {
+    /// Whether a decision needs more than the signal and the names: somebody asks for an action on the thread, or a rule
+    /// asks where or why it faulted.
+    pub fn looks_closely(&self) -> bool {
+        let ladders = std::iter::once(&self.on_fault).chain(self.rules.iter().map(|rule| &rule.action));
+        let acts = ladders
+            .flat_map(|ladder| &ladder.0)
+            .any(|action| !matches!(action, Action::Deliver | Action::Suppress));
+        let asks =
+            |rule: &Rule| !(rule.modules.is_empty() && rule.functions.is_empty() && rule.causes.is_empty());
+        acts || self.rules.iter().any(asks)
     }
 }
 
@@ -252,6 +280,14 @@ impl Default for Logs {
         Self {
             journal: true,
             files: Vec::new(),
+        }
+    }
+}
+
+impl Default for Isolation {
+    fn default() -> Self {
+        Self {
+            probation: Span::millis(5000),
         }
     }
 }

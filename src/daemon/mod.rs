@@ -275,6 +275,10 @@ fn take_news(recording: &mut Recording, watch: &Watch, news: News) {
             recording.modules(service, number, descriptors);
             None
         }
+        News::Settled(settlement) => {
+            recording.settled(service, settlement);
+            None
+        }
         News::Ended(end, descriptors) => recording.ended(watch, *end, descriptors),
         News::Counted(counted) => Some(format!("{counted} faults and ends were counted, not recorded")),
         News::Census | News::Unrecorded(_) | News::Took { .. } => None,

@@ -61,6 +61,16 @@ pub enum FromTracer {
         /// [`Incident::number`] or [`Captured::number`].
         number: u64,
     },
+    /// How an incident ended that was handed over before it was settled. A first descriptor, if any, is a capture to take in
+    /// place of the earlier one.
+    Settled {
+        /// [`Incident::number`].
+        number: u64,
+        /// What was done in the end.
+        verdict: Verdict,
+        /// How many [`FromTracer::Modules`] messages follow.
+        more: usize,
+    },
     /// A process ended in a way that is to be recorded. The descriptor is what /proc still said of it.
     Ended(Box<ProcessEnd>),
     /// A process that was asked for ends, and there will be no record of it: its end is an ordinary one, or past the
@@ -123,8 +133,10 @@ pub struct Incident {
     pub offset: Option<u64>,
     /// When the stop was seen, microseconds since 1970 UTC.
     pub time_us: i64,
-    /// What was decided and done.
+    /// What was decided, and done if it is settled.
     pub verdict: Verdict,
+    /// Whether that will not change. If it may, a [`FromTracer::Settled`] follows.
+    pub settled: bool,
     /// How many [`FromTracer::Modules`] messages follow.
     pub more: usize,
     /// How many faults and ends before this one were counted and not recorded.

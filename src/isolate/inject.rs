@@ -14,7 +14,6 @@
 //! Single stepping was left aside: its SIGTRAP is forced on the thread, and where a program blocks or ignores that
 //! signal the kernel resets its disposition for the whole process (kernel/signal.c, `force_sig_info_to_task`).
 
-use std::fs;
 use std::io;
 
 use crate::sys::fail;
@@ -22,16 +21,14 @@ use crate::sys::memory::Memory;
 use crate::sys::process::bit;
 use crate::sys::ptrace::{PtraceError, Stopped};
 use crate::sys::regs::GeneralRegisters;
-use crate::sys::regs::entry::{ROOM_BELOW, signal_frame};
 use crate::sys::signal::{SigInfo, send_to_thread};
 use crate::sys::wait::{self, Event, Stop};
 use crate::sys::{Pid, SigNo, Tid};
 
+use super::landing::Landing;
+use super::protections::Protections;
 use super::sites::Sites;
 
-/// What is left between the stack and the frame, beyond what the ABI reserves: a leaf function may have been about to
-/// push, and a report shows what lay there.
-const CLEARANCE: u64 = 512;
 /// `rseq_cs` in `struct rseq`, and the bounds in `struct rseq_cs` (linux/rseq.h), bytes from their beginning.
 const RSEQ_SECTION: u64 = 8;
 const SECTION_START: u64 = 8;
@@ -49,6 +46,9 @@ pub struct Call {
 /// Why a thread was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum Obstacle {
+    /// There is no code to send it through.
+    #[error("the process has no code that enters the kernel")]
+    NoSite,
     /// A shadow stack would refuse the return.
     #[error("a shadow stack checks its returns")]
     ShadowStack,
@@ -58,6 +58,9 @@ pub enum Obstacle {
     /// A filter may end the process for the call.
     #[error("a seccomp filter is installed, and what it allows is not known")]
     Filtered,
+    /// A signal handler of the C library would have nowhere to run.
+    #[error("its stack pointer lies in no stack with room")]
+    NoStack,
     /// It is not in front of a signal.
     #[error("it does not stand in front of a signal")]
     NoSignal,
@@ -79,13 +82,6 @@ pub struct Failure {
     pub thread: Option<Stopped>,
     /// Why.
     pub reason: Obstacle,
-}
-
-/// What has to be known of a thread before it is sent anywhere.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Protections {
-    shadow_stack: bool,
-    seccomp_filter: bool,
 }
 
 /// What the thread was like, for its return.
@@ -134,12 +130,14 @@ fn prepare(thread: &Stopped, process: Pid, sites: &Sites, call: Call) -> Result<
     };
     let memory = Memory::open(thread.tid());
     check(thread, &memory, before.registers.pc())?;
-    let (site, sp) = landing(&before, &memory, sites);
-    thread.set_registers(
-        &before
-            .registers
-            .at_system_call(site, call.number as u64, call.args, sp),
-    )?;
+    let landing = Landing::below(
+        &before.registers,
+        before.registers.sp(),
+        before.mask,
+        &memory,
+        sites,
+    );
+    thread.set_registers(&landing.registers(&before.registers, call))?;
     let sent = send_to_thread(process, thread.tid(), before.siginfo.signal());
     fail::point("isolate.call.sent");
     let blocked = sent
@@ -167,18 +165,6 @@ fn check(thread: &Stopped, memory: &Memory, pc: u64) -> Result<(), Obstacle> {
         return Err(Obstacle::RestartableSequence);
     }
     Ok(())
-}
-
-/// The system call instruction to use, and the stack pointer that leads the thread back from it.
-fn landing(before: &Before, memory: &Memory, sites: &Sites) -> (u64, u64) {
-    let Some(way_back) = sites.way_back else {
-        return (sites.system_call, 0);
-    };
-    let frame = signal_frame(&before.registers, before.mask, way_back.restorer);
-    let below = ROOM_BELOW + CLEARANCE + frame.len() as u64;
-    let sp = before.registers.sp().saturating_sub(below) & !0xf;
-    let written = memory.write(sp, &frame).is_ok();
-    (way_back.call, if written { sp } else { 0 })
 }
 
 /// Lets the thread make the call, up to the stop at its return.
@@ -256,17 +242,5 @@ fn is_in_section(memory: &Memory, rseq: u64, pc: u64) -> bool {
     match (word(section, SECTION_START), word(section, SECTION_LENGTH)) {
         (Some(start), Some(length)) => pc.wrapping_sub(start) < length,
         _ => false,
-    }
-}
-
-impl Protections {
-    /// Reads them from `/proc/TID/status`; what cannot be read is taken for absent.
-    fn read(tid: Tid) -> Self {
-        let status = fs::read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-        Self {
-            shadow_stack: field("x86_Thread_features:").is_some_and(|features| features.contains("shstk")),
-            seccomp_filter: field("Seccomp:").is_some_and(|mode| mode.trim() != "0"),
-        }
     }
 }

@@ -4,11 +4,21 @@
 //! |---|---|
 //! | [`sites`] | code of the process itself through which a thread is sent: its system call instruction, its way back |
 //! | [`inject`] | one system call in a stopped thread, which then is in the same stop again |
+//! | [`exit`] | the thread ends, alone |
+//! | [`park`] | the thread sleeps for good |
+//! | [`watch`] | who waits for an isolated thread |
+//! | `landing` | where a system call begins, and what follows if it returns |
+//! | `protections` | what the kernel enforces on a thread |
 //!
 //! Every step here is written for the death of this process in front of the next one. Until a thread has been let go
 //! on, its stop still holds its signal, which the kernel delivers if we end. Once it runs, its registers and its stack
 //! lead it back to where it was without us. So whatever happens, the thread takes its signal, or is where the action
 //! wanted it.
 
+pub mod exit;
 pub mod inject;
+mod landing;
+pub mod park;
+mod protections;
 pub mod sites;
+pub mod watch;

@@ -1,7 +1,10 @@
 //! Which action a fault gets.
 
-use super::matching::{Cause, FaultFacts, mismatch};
+use std::collections::VecDeque;
+
+use super::matching::{FaultFacts, RaisedBy, mismatch};
 use crate::config::{Action, Ladder, Rule, Service};
+use crate::sys::SigNo;
 use crate::sys::signal::code_name;
 
 /// What is to be done about a fault, and why.
@@ -11,6 +14,8 @@ pub struct Decision {
     pub requested: Vec<Action>,
     /// What is done.
     pub taken: Action,
+    /// The signal that the thread gets in place of its own, where it gets one.
+    pub deliver_as: Option<SigNo>,
     /// Why, as a sentence.
     pub reason: String,
     /// What was looked at, one sentence each.
@@ -19,82 +24,155 @@ pub struct Decision {
     pub rule: Option<String>,
 }
 
-/// The action for this fault: the first rule that matches asks, else `on_fault`; the first action of its ladder
-/// that can be taken is; when none can, the signal is delivered.
-pub fn decide(facts: &FaultFacts<'_>, service: &Service) -> Decision {
-    let mut evidence = describe(facts);
-    let mut deciding = None;
-    for (index, rule) in service.rules.iter().enumerate() {
-        match mismatch(rule, facts) {
-            None => {
-                deciding = Some((label(index, rule), rule));
-                break;
-            }
-            Some(why) => evidence.push(format!("{} does not match: {why}", label(index, rule))),
-        }
-    }
-    let (rule, asked) = match deciding {
-        Some((label, rule)) => {
-            if let Some(signal) = rule.deliver_as {
-                evidence.push(format!(
-                    "deliver_as {signal} of {label} is passed over: it is not available yet"
-                ));
-            }
-            (Some(label), &rule.action)
-        }
-        None => (None, &service.on_fault),
-    };
-    let asker = match (&rule, service.rules.is_empty()) {
-        (Some(label), _) => label.clone(),
-        (None, true) => "on_fault".to_owned(),
-        (None, false) => "no rule matches, and on_fault".to_owned(),
-    };
-    let (taken, reason) = choose(asked, facts, &asker);
-    Decision {
-        requested: asked.0.clone(),
-        taken,
-        reason,
-        evidence,
-        rule,
-    }
+/// A decision in the making: the first rule that matches asks, else `on_fault`; the first action of its ladder that can
+/// be taken is; when none can, the signal is delivered.
+///
+/// What the facts forbid is passed over here. Whether an action can be carried out is the caller's to find: it takes
+/// one [`step`](Self::step) after another, and says by [`pass`](Self::pass) why one cannot be done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Walk {
+    signal: SigNo,
+    origin: &'static str,
+    asker: String,
+    ladder: Ladder,
+    rule: Option<String>,
+    deliver_as: Option<SigNo>,
+    evidence: Vec<String>,
+    steps: VecDeque<(Action, Option<String>)>,
+    passed: Vec<String>,
+    taken: Option<Action>,
 }
 
-/// The first action of the ladder that can be taken, with the sentence that explains it.
-fn choose(ladder: &Ladder, facts: &FaultFacts<'_>, asker: &str) -> (Action, String) {
-    let mut passed = Vec::new();
-    for action in ladder.0.iter().copied() {
-        match obstacle(action, facts) {
-            Some(why) => passed.push(why),
-            None => {
-                let because = if passed.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {}", passed.join("; "))
-                };
-                let reason = match action {
-                    Action::Suppress => {
-                        format!(
-                            "{asker} asks for {ladder}{because}; {} {}",
-                            facts.signal,
-                            facts.cause().words()
-                        )
-                    }
-                    _ if passed.is_empty() => format!("{asker} asks for {ladder}"),
-                    _ => format!("{asker} asks for {ladder}{because}; so {action} is taken"),
-                };
-                return (action, reason);
+/// The action for this fault, as far as its facts alone decide.
+pub fn decide(facts: &FaultFacts<'_>, service: &Service) -> Decision {
+    let mut walk = Walk::begin(facts, service);
+    walk.step();
+    walk.end()
+}
+
+impl Walk {
+    /// Finds out who asks for what, and what the facts forbid of it.
+    pub fn begin(facts: &FaultFacts<'_>, service: &Service) -> Self {
+        let mut evidence = describe(facts);
+        let mut deciding = None;
+        for (index, rule) in service.rules.iter().enumerate() {
+            match mismatch(rule, facts) {
+                None => {
+                    deciding = Some((label(index, rule), rule));
+                    break;
+                }
+                Some(why) => evidence.push(format!("{} does not match: {why}", label(index, rule))),
             }
         }
+        let mut deliver_as = None;
+        let (rule, ladder) = match deciding {
+            Some((label, rule)) => {
+                deliver_as = rule.deliver_as;
+                (Some(label), rule.action.clone())
+            }
+            None => (None, service.on_fault.clone()),
+        };
+        if let Some(signal) = deliver_as.filter(|_| facts.raised_by() == RaisedBy::Instruction) {
+            evidence.push(format!(
+                "deliver_as {signal} is passed over: after its handler the instruction would fault again"
+            ));
+            deliver_as = None;
+        }
+        let asker = match (&rule, service.rules.is_empty()) {
+            (Some(label), _) => label.clone(),
+            (None, true) => "on_fault".to_owned(),
+            (None, false) => "no rule matches, and on_fault".to_owned(),
+        };
+        let steps = ladder.0.iter().map(|action| (*action, obstacle(*action, facts)));
+        Self {
+            signal: facts.signal,
+            origin: facts.raised_by().words(),
+            asker,
+            rule,
+            deliver_as,
+            evidence,
+            steps: steps.collect(),
+            ladder,
+            passed: Vec::new(),
+            taken: None,
+        }
     }
-    let because = if passed.is_empty() {
-        "nothing".to_owned()
-    } else {
-        format!("{ladder}: {}", passed.join("; "))
-    };
-    (
-        Action::Deliver,
-        format!("{asker} asks for {because}; so {} is delivered", facts.signal),
-    )
+
+    /// The next action that the facts allow: [`Action::Deliver`] when the ladder is at its end.
+    pub fn step(&mut self) -> Action {
+        self.taken = None;
+        while let Some((action, obstacle)) = self.steps.pop_front() {
+            match obstacle {
+                None => {
+                    self.taken = Some(action);
+                    return action;
+                }
+                Some(why) => self.passed.push(why),
+            }
+        }
+        Action::Deliver
+    }
+
+    /// The action of the last step cannot be carried out.
+    pub fn pass(&mut self, why: impl Into<String>) {
+        self.passed.push(why.into());
+    }
+
+    /// Nothing of the ladder is left to try: the signal takes its way.
+    pub fn give_up(&mut self) {
+        self.steps.clear();
+        self.taken = None;
+    }
+
+    /// Something that was looked at.
+    pub fn note(&mut self, evidence: impl Into<String>) {
+        self.evidence.push(evidence.into());
+    }
+
+    /// The action of the last step is taken.
+    pub fn end(self) -> Decision {
+        let reason = self.reason();
+        Decision {
+            requested: self.ladder.0,
+            taken: self.taken.unwrap_or_default(),
+            deliver_as: self.deliver_as,
+            reason,
+            evidence: self.evidence,
+            rule: self.rule,
+        }
+    }
+
+    fn reason(&self) -> String {
+        let Self {
+            asker,
+            ladder,
+            signal,
+            origin,
+            ..
+        } = self;
+        let passed = self.passed.join("; ");
+        let delivered = match self.deliver_as {
+            Some(other) => format!("{other} is delivered in place of {signal}"),
+            None => format!("{signal} is delivered"),
+        };
+        let asked = if ladder.0.is_empty() {
+            "nothing".to_owned()
+        } else {
+            ladder.to_string()
+        };
+        match (self.taken, passed.as_str()) {
+            (None, "") => format!("{asker} asks for {asked}; so {delivered}"),
+            (None, _) => format!("{asker} asks for {asked}: {passed}; so {delivered}"),
+            (Some(Action::Suppress), "") => format!("{asker} asks for {asked}; {signal} {origin}"),
+            (Some(Action::Suppress), _) => format!("{asker} asks for {asked}: {passed}; {signal} {origin}"),
+            (Some(Action::Deliver), "") if self.deliver_as.is_some() => {
+                format!("{asker} asks for {asked}; {delivered}")
+            }
+            (Some(_), "") => format!("{asker} asks for {asked}"),
+            (Some(Action::Deliver), _) => format!("{asker} asks for {asked}: {passed}; so {delivered}"),
+            (Some(action), _) => format!("{asker} asks for {asked}: {passed}; so {action} is taken"),
+        }
+    }
 }
 
 /// Why that action cannot be taken on this fault; None if it can.
@@ -102,13 +180,40 @@ fn obstacle(action: Action, facts: &FaultFacts<'_>) -> Option<String> {
     if !action.available() {
         return Some(format!("{action} is not available yet"));
     }
-    match (action, facts.cause()) {
-        (Action::Suppress, Cause::OtherProcess) => None,
-        (Action::Suppress, cause) => Some(format!(
-            "suppress is for signals that another process sent; {} {}",
+    let origin = facts.raised_by();
+    match action {
+        Action::Deliver => return None,
+        Action::Suppress if origin == RaisedBy::OtherProcess => return None,
+        Action::Suppress => {
+            return Some(format!(
+                "suppress is for signals that another process sent; {} {}",
+                facts.signal,
+                origin.words()
+            ));
+        }
+        _ => {}
+    }
+    if !facts.blames_thread() {
+        return Some(format!(
+            "{action} is for a fault of the thread itself; {} {}",
             facts.signal,
-            cause.words()
-        )),
+            origin.words()
+        ));
+    }
+    if let Some(danger) = facts
+        .dangers
+        .iter()
+        .find(|danger| !danger.allows.contains(&action))
+    {
+        return Some(format!("{action} is too dangerous: {}", danger.what));
+    }
+    match action {
+        Action::Exit if facts.main_thread => {
+            Some("exit is not for the main thread: without it /proc tells nothing of the process".to_owned())
+        }
+        Action::Hold | Action::Unwind | Action::Exit | Action::Park if facts.single_threaded => Some(
+            format!("{action} would leave nothing: it is the only thread of its process"),
+        ),
         _ => None,
     }
 }
@@ -124,10 +229,17 @@ fn describe(facts: &FaultFacts<'_>) -> Vec<String> {
         (false, true) => "the main thread",
         (false, false) => "one thread of several, not the main one",
     };
-    vec![
-        format!("{} {}, with si_code {code}", facts.signal, facts.cause().words()),
+    let mut words = vec![
+        format!(
+            "{} {}, with si_code {code}",
+            facts.signal,
+            facts.raised_by().words()
+        ),
         format!("'{}' is {place}", facts.thread_name),
-    ]
+    ];
+    words.extend(facts.cause.map(|cause| format!("cause: {cause}")));
+    words.extend(facts.dangers.iter().map(|danger| danger.what.clone()));
+    words
 }
 
 /// How a report names a rule.
@@ -144,7 +256,7 @@ mod tests {
 
     use super::*;
     use crate::config::Origin;
-    use crate::sys::SigNo;
+    use crate::policy::Danger;
 
     fn fault(signal: SigNo, code: i32) -> FaultFacts<'static> {
         FaultFacts {
@@ -154,6 +266,10 @@ mod tests {
             main_thread: false,
             single_threaded: false,
             raised_by_itself: false,
+            module: None,
+            function: None,
+            cause: None,
+            dangers: &[],
         }
     }
 
@@ -235,24 +351,105 @@ mod tests {
     }
 
     #[test]
-    fn the_ladder_goes_on_past_what_is_not_available() {
+    fn the_ladder_goes_on_past_what_cannot_be_done() {
         let decision = decide(&fault(SigNo::TERM, 0), &service("exit,suppress,deliver"));
         assert_eq!(decision.taken, Action::Suppress);
-        assert!(
-            decision
-                .reason
-                .contains("exit is not available yet; SIGTERM was sent"),
-            "{}",
-            decision.reason
+        assert_eq!(
+            decision.reason,
+            "on_fault asks for exit, suppress, deliver: exit is for a fault of the thread itself; \
+             SIGTERM was sent by another process; SIGTERM was sent by another process"
         );
-        let decision = decide(&fault(SigNo::SEGV, 1), &service("isolate"));
+        let mut walk = Walk::begin(&fault(SigNo::SEGV, 1), &service("exit,park,deliver"));
+        assert_eq!(walk.step(), Action::Exit);
+        walk.pass("exit is not possible: it hangs on a nail");
+        assert_eq!(walk.step(), Action::Park);
+        assert_eq!(
+            walk.clone().end().reason,
+            "on_fault asks for exit, park, deliver: exit is not possible: it hangs on a nail; so park is taken"
+        );
+        walk.pass("park was taken back: 'worker-3' waits for it");
+        walk.give_up();
+        let decision = walk.end();
         assert_eq!(decision.taken, Action::Deliver);
         assert!(
             decision
                 .reason
-                .ends_with("park is not available yet; so deliver is taken"),
+                .ends_with("'worker-3' waits for it; so SIGSEGV is delivered"),
             "{}",
             decision.reason
+        );
+    }
+
+    #[test]
+    fn the_main_thread_never_exits_and_an_only_thread_is_never_taken_away() {
+        let main = FaultFacts {
+            main_thread: true,
+            ..fault(SigNo::SEGV, 1)
+        };
+        assert_eq!(decide(&main, &service("exit,park")).taken, Action::Park);
+        let alone = FaultFacts {
+            single_threaded: true,
+            ..main
+        };
+        for action in ["hold", "exit", "park"] {
+            let decision = decide(&alone, &service(action));
+            assert_eq!(decision.taken, Action::Deliver, "{action}");
+            assert!(
+                decision.reason.contains("only thread") || decision.reason.contains("main thread"),
+                "{}",
+                decision.reason
+            );
+        }
+    }
+
+    #[test]
+    fn a_danger_forbids_all_that_it_does_not_allow() {
+        let dangers = [Danger {
+            what: "memory is likely corrupt (heap corruption)".to_owned(),
+            allows: &[Action::Park],
+        }];
+        let corrupt = FaultFacts {
+            dangers: &dangers,
+            ..fault(SigNo::SEGV, 1)
+        };
+        let decision = decide(&corrupt, &service("exit,park"));
+        assert_eq!(decision.taken, Action::Park);
+        assert!(
+            decision
+                .reason
+                .contains("exit is too dangerous: memory is likely corrupt (heap corruption)"),
+            "{}",
+            decision.reason
+        );
+        assert!(decision.evidence.contains(&dangers[0].what));
+    }
+
+    #[test]
+    fn another_signal_takes_the_place_of_one_that_was_raised_by_a_call() {
+        let mut service = service("deliver");
+        service.rules = vec![Rule {
+            deliver_as: Some(SigNo::TERM),
+            ..Rule::default()
+        }];
+        let abort = FaultFacts {
+            raised_by_itself: true,
+            ..fault(SigNo::ABRT, -6)
+        };
+        let decision = decide(&abort, &service);
+        assert_eq!(
+            (decision.taken, decision.deliver_as),
+            (Action::Deliver, Some(SigNo::TERM))
+        );
+        assert_eq!(
+            decision.reason,
+            "service.rule #1 asks for deliver; SIGTERM is delivered in place of SIGABRT"
+        );
+        let decision = decide(&fault(SigNo::SEGV, 1), &service);
+        assert_eq!(decision.deliver_as, None);
+        assert!(
+            decision.evidence[2].contains("would fault again"),
+            "{:?}",
+            decision.evidence
         );
     }
 

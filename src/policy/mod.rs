@@ -1,6 +1,6 @@
 //! Pure: a fault and the rules in, an action out, with the reason in words.
 //!
-//! [`decide`] picks what happens to the thread, [`Budget`] whether the fault is recorded or only counted. Both
+//! [`Walk`] picks what happens to the thread, [`Budget`] whether the fault is recorded or only counted. Both
 //! see nothing but their arguments: the time comes in as a number, the fault as [`FaultFacts`]. Whatever is
 //! configured, two things hold: an action that this version cannot carry out is passed over, and a signal that
 //! the thread's own instruction, the thread itself or the kernel raised is never suppressed, because the same
@@ -12,6 +12,6 @@ mod matching;
 mod noteworthy;
 
 pub use budget::{Admission, Budget};
-pub use decide::{Decision, decide};
-pub use matching::FaultFacts;
+pub use decide::{Decision, Walk, decide};
+pub use matching::{Danger, FaultFacts};
 pub use noteworthy::{Origin, is_noteworthy};

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::ipc::{Captured, Incident, ProcessEnd};
+use crate::ipc::{Captured, Incident, ProcessEnd, Verdict};
 use crate::report::model::{Action, Exit, Fault, Kind, Process, Report, Service, Signal};
 use crate::sys::signal::code_name;
 use crate::sys::wait::ExitStatus;
@@ -35,17 +35,21 @@ pub(super) fn of_incident(id: &str, service: &str, incident: &Incident) -> Repor
         pc: incident.pc.map(Into::into),
         ..Fault::default()
     };
-    let verdict = &incident.verdict;
+    report.action = action(&incident.verdict);
+    report.missing("report", UNFINISHED);
+    report
+}
+
+/// What was done, for a record.
+pub(super) fn action(verdict: &Verdict) -> Action {
     let requested: Vec<&str> = verdict.requested.iter().map(|action| action.name()).collect();
-    report.action = Action {
+    Action {
         requested: Some(requested.join(", ")),
         taken: Some(verdict.taken.name().to_owned()),
         reason: Some(verdict.reason.clone()),
         evidence: verdict.evidence.clone(),
         rule: verdict.rule.clone(),
-    };
-    report.missing("report", UNFINISHED);
-    report
+    }
 }
 
 /// The record of a live process.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use crate::config::Service;
-use crate::ipc::{Captured, Census, ChannelError, FromTracer, Incident, ProcessEnd, Received};
+use crate::ipc::{Captured, Census, ChannelError, FromTracer, Incident, ProcessEnd, Received, Verdict};
 use crate::service::Identity;
 use crate::sys::wait;
 use crate::sys::{Pid, SigNo};
@@ -46,6 +46,8 @@ pub(crate) struct Watch {
     asked: Option<Instant>,
     census: Census,
     stage: Stage,
+    /// Whether it was asked to let go while there was no tracer: that it has is still to be said.
+    owes_farewell: bool,
 }
 
 /// A process that we were asked to watch; the tracer finds its children by itself.
@@ -80,6 +82,8 @@ pub(crate) enum News {
     Captured(Box<Captured>, Vec<OwnedFd>),
     /// More modules of the incident or copy of that number.
     Modules(u64, Vec<OwnedFd>),
+    /// How an incident ended that was told before.
+    Settled(Settlement),
     /// A process ended in a way that is to be recorded.
     Ended(Box<ProcessEnd>, Vec<OwnedFd>),
     /// The end of that process was seen and leaves no record.
@@ -100,6 +104,19 @@ pub(crate) enum News {
     GivenUp,
     /// The tracer was let go, and has ended.
     LetGo,
+}
+
+/// How an incident ended that was told before it was settled.
+#[derive(Debug)]
+pub(crate) struct Settlement {
+    /// Its number among the incidents of the tracer.
+    pub(crate) number: u64,
+    /// What was done in the end.
+    pub(crate) verdict: Verdict,
+    /// How many messages with modules follow.
+    pub(crate) more: usize,
+    /// A capture in place of the earlier one, and its modules; or nothing.
+    pub(crate) descriptors: Vec<OwnedFd>,
 }
 
 /// A process that cannot be taken up.
@@ -130,6 +147,7 @@ impl Watch {
             asked: None,
             census: Census::default(),
             stage: Stage::Watching,
+            owes_farewell: false,
         }
     }
 
@@ -259,22 +277,21 @@ impl Watch {
     }
 
     /// Asks the tracer to let go of everything. Asked twice, it is not waited for any longer.
+    ///
+    /// A tracer that has just died hears nothing; what it had to say, and its end, are still to be heard.
     pub(crate) fn let_go(&mut self) {
-        let asked = !matches!(self.stage, Stage::LettingGo(_));
-        self.stage = Stage::LettingGo(Instant::now() + LAST_WORDS);
-        if !asked
-            || self
-                .tracer
-                .as_mut()
-                .is_some_and(|tracer| tracer.let_go().is_err())
-        {
-            self.end_tracer();
+        let first = !matches!(self.stage, Stage::LettingGo(_));
+        let patience = if first { LAST_WORDS } else { Duration::ZERO };
+        self.owes_farewell |= self.tracer.is_none();
+        self.stage = Stage::LettingGo(Instant::now() + patience);
+        if let Some(tracer) = self.tracer.as_mut().filter(|_| first) {
+            let _ = tracer.let_go();
         }
     }
 
     /// Whether it was asked to let go, and has.
     pub(crate) fn has_let_go(&self) -> bool {
-        matches!(self.stage, Stage::LettingGo(_)) && self.tracer.is_none()
+        matches!(self.stage, Stage::LettingGo(_)) && self.tracer.is_none() && !self.owes_farewell
     }
 
     /// The next piece of news; none for now. Fails where no other tracer can be started.
@@ -291,7 +308,8 @@ impl Watch {
             super::send(tracer.pid, SigNo::KILL);
         }
         let Some(tracer) = &mut self.tracer else {
-            return Ok(None);
+            let owed = std::mem::take(&mut self.owes_farewell);
+            return Ok(owed.then_some(News::LetGo));
         };
         let received = tracer
             .channel
@@ -325,6 +343,7 @@ impl Watch {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Replacing => Some(Instant::now() + LOOK_AGAIN),
+            _ if self.owes_farewell => Some(Instant::now()),
             _ if self.tracer.is_none() => None,
             Stage::LettingGo(deadline) => Some(deadline),
             Stage::Watching => self.asked.map(|asked| asked + SILENCE),
@@ -361,6 +380,16 @@ impl Watch {
             FromTracer::Incident(incident) => News::Incident(incident, descriptors),
             FromTracer::Captured(captured) => News::Captured(captured, descriptors),
             FromTracer::Modules { number } => News::Modules(number, descriptors),
+            FromTracer::Settled {
+                number,
+                verdict,
+                more,
+            } => News::Settled(Settlement {
+                number,
+                verdict,
+                more,
+                descriptors,
+            }),
             FromTracer::Ended(end) => News::Ended(end, descriptors),
             FromTracer::Unrecorded(process) => News::Unrecorded(process),
             FromTracer::Counted(counted) => News::Counted(counted),

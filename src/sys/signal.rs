@@ -344,6 +344,12 @@ impl SigInfo {
         self
     }
 
+    /// The same for another signal.
+    pub fn with_signal(mut self, signal: SigNo) -> Self {
+        self.0[..4].copy_from_slice(&signal.0.to_ne_bytes());
+        self
+    }
+
     /// `si_signo`.
     pub fn signal(&self) -> SigNo {
         SigNo(self.int(0))

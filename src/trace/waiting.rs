@@ -14,6 +14,8 @@
 //!   the usual case, and that tells it at 15 ns a tracee. A look at each follows only if somebody else than the active
 //!   ones was found, or if those kept it from seeing the others.
 //!
+//! A thread that is kept in its stop for longer would be reported at each look: looks pass over it, until it dies.
+//!
 //! Where SIGCHLD names a thread whose stop was found and answered by a look meanwhile, it may be about that stop; then the
 //! thread is looked at again.
 //!
@@ -86,6 +88,8 @@ pub struct Waiting {
     tasks: Vec<Tid>,
     places: FnvHashMap<Tid, usize>,
     recent: Vec<Active>,
+    /// Those that stay in a stop that was reported.
+    kept: Vec<Tid>,
     /// Those whose stop was found by a look since SIGCHLD was taken last.
     found: Vec<Tid>,
     /// Whether `found` names them all.
@@ -115,6 +119,7 @@ impl Waiting {
             tasks: Vec::new(),
             places: FnvHashMap::default(),
             recent: Vec::with_capacity(RECENT + 1),
+            kept: Vec::new(),
             found: Vec::with_capacity(RECENT),
             found_is_complete: false,
             alarm: Alarm::new()?,
@@ -147,6 +152,20 @@ impl Waiting {
             }
         }
         self.recent.retain(|active| active.tid != tid);
+        self.let_go_on(tid);
+    }
+
+    /// A tracee stays in the stop that it has reported: only its death is news.
+    pub fn keep(&mut self, tid: Tid) {
+        if !self.kept.contains(&tid) {
+            self.kept.push(tid);
+        }
+        self.recent.retain(|active| active.tid != tid);
+    }
+
+    /// A tracee that was kept goes on.
+    pub fn let_go_on(&mut self, tid: Tid) {
+        self.kept.retain(|kept| *kept != tid);
     }
 
     /// Somebody else may have looked at tracees, answered them, or taken SIGCHLD.
@@ -208,18 +227,23 @@ impl Waiting {
         for active in &mut self.recent {
             active.suspect = active.tid != tid;
         }
-        let event = named.stop().filter(|_| is_current).or_else(|| wait::peek(tid))?;
+        let is_current = is_current && !self.kept.contains(&tid);
+        let event = named
+            .stop()
+            .filter(|_| is_current)
+            .or_else(|| peek(&self.kept, tid))?;
         self.touch(tid, false);
         self.expect_more();
         Some(event)
     }
 
     fn look_at_suspects(&mut self) -> Option<Event> {
+        let kept = &self.kept;
         let suspects = self.recent.iter_mut().filter(|active| active.suspect);
         let event = suspects.into_iter().find_map(|active| {
             active.suspect = false;
             active.misses += 1;
-            wait::peek(active.tid)
+            peek(kept, active.tid)
         });
         if event.is_none() {
             self.recent.retain(|active| active.misses < MISSES);
@@ -271,6 +295,10 @@ impl Waiting {
             self.sweep = Sweep::No;
             return None;
         };
+        if is_kept(&self.kept, &event) {
+            // It hides all others from such a look.
+            return self.look_at_each(self.tasks.len());
+        }
         let is_active = self.recent.iter().any(|active| active.tid == event.tid());
         self.sweep = match self.sweep {
             Sweep::OfAll(tries) if is_active && tries > 0 => Sweep::OfAll(tries - 1),
@@ -284,7 +312,7 @@ impl Waiting {
         let mut left = left.min(self.tasks.len());
         while left > 0 {
             left -= 1;
-            if let Some(event) = wait::peek(self.tasks[left]) {
+            if let Some(event) = peek(&self.kept, self.tasks[left]) {
                 self.sweep = Sweep::OfEach(left);
                 return Some(event);
             }
@@ -292,7 +320,7 @@ impl Waiting {
         self.sweep = Sweep::No;
         // A child whose parent died before it could name it is in no table of ours.
         match wait::peek_any() {
-            Look::Event(event) => Some(event),
+            Look::Event(event) => Some(event).filter(|event| !is_kept(&self.kept, event)),
             Look::Nothing | Look::Nobody => None,
         }
     }
@@ -327,10 +355,19 @@ impl Waiting {
         };
         if let Some(first) = self.recent.first_mut().filter(|first| first.tid == tid) {
             *first = active;
-        } else if self.places.contains_key(&tid) {
+        } else if self.places.contains_key(&tid) && !self.kept.contains(&tid) {
             self.recent.retain(|active| active.tid != tid);
             self.recent.insert(0, active);
             self.recent.truncate(RECENT);
         }
     }
+}
+
+/// Looks at one tracee; the stop of one that is kept is no news.
+fn peek(kept: &[Tid], tid: Tid) -> Option<Event> {
+    wait::peek(tid).filter(|event| !is_kept(kept, event))
+}
+
+fn is_kept(kept: &[Tid], event: &Event) -> bool {
+    matches!(event, Event::Stopped(..)) && kept.contains(&event.tid())
 }

@@ -1,20 +1,20 @@
 //! The path of one fault: decide, freeze, copy, act, hand over.
 //!
-//! The decision comes first because it says who has to be stopped: a signal that will be delivered ends the
-//! process, so every thread may be frozen and copied; one that is suppressed concerns its thread alone. The
-//! pause ends with the action. What follows (sealing the copy, telling the front) keeps no thread waiting.
+//! The decision says who has to be stopped: a signal that will be delivered ends the process, so every thread may be
+//! frozen and copied; everything else concerns its thread alone. Where no rule asks more than the signal and the names,
+//! the decision comes first. Where somebody asks for an action on the thread, or why it faulted, the thread is copied
+//! first, and the decision is made from the copy ([`super::decision`]).
+//!
+//! The pause ends with the action. What follows (sealing the copy, telling the front) keeps no thread waiting.
 
-use crate::capture::fault::{Copied, Handled, Subject, copy, micros, wall_clock};
+use crate::capture::fault::{Copied, Handled, Subject, copy, micros};
 use crate::capture::{Frozen, Phase, Prospect, freeze};
 use crate::config::Action;
-use crate::ipc::{FromTracer, Incident, Verdict};
 use crate::policy::{self, Decision, FaultFacts, Origin};
 use crate::sys::deadline::Deadline;
-use crate::sys::regs::GeneralRegisters;
 use crate::sys::{StartTime, fail};
 use crate::trace::{Fault, status::Status};
 
-use super::handing::messages_after_the_first;
 use super::{HOLD, Tracer, TracerError};
 
 impl Tracer {
@@ -23,26 +23,37 @@ impl Tracer {
         let hold = Deadline::after(HOLD);
         fail::point("tracer.fault.stopped");
         let names = Names::read(&fault);
-        let decision = policy::decide(&facts(&fault, &names), &self.service);
         let recorded = self.is_noteworthy(&fault) && self.admit()?;
-        let frozen = self.freeze(&fault, decision.taken);
+        if self.service.looks_closely() {
+            return self.consider(fault, names, recorded);
+        }
+        let decision = policy::decide(&facts(&fault, &names), &self.service);
+        let incident = recorded.then(|| self.describe(&fault, &names));
+        let process = fault.process;
+        let copied = self.conclude(fault, &decision, recorded)?;
+        drop(hold);
+        self.tell_settled(incident, process, decision, copied)
+    }
+
+    /// Copies and acts: the last that the thread has to wait for.
+    pub(super) fn conclude(
+        &mut self,
+        fault: Fault,
+        decision: &Decision,
+        recorded: bool,
+    ) -> Result<Copied, TracerError> {
+        let (process, signal, siginfo, seen) = (fault.process, fault.signal, fault.siginfo, fault.seen);
+        let frozen = self.freeze(&fault, decision);
         fail::point("tracer.fault.frozen");
-        let frozen_in = fault.seen.elapsed();
+        let frozen_in = seen.elapsed();
         let mut copied = if recorded {
             self.copy(&fault, &frozen)
         } else {
             Copied::default()
         };
         fail::point("tracer.fault.captured");
-        let (tid, process, signal, siginfo, seen) = (
-            fault.thread.tid(),
-            fault.process,
-            fault.signal,
-            fault.siginfo,
-            fault.seen,
-        );
         let others = frozen.threads.len();
-        self.act(fault, frozen, decision.taken);
+        self.act(fault, frozen, decision);
         let pause = &mut copied.capture.facts.pause;
         pause.faulting_us = micros(seen.elapsed());
         pause.others_us = if others == 0 { 0 } else { pause.faulting_us };
@@ -53,43 +64,12 @@ impl Tracer {
                 us: micros(frozen_in),
             },
         );
-        drop(hold);
         if let Some((sender, _)) = siginfo.and_then(|info| info.sender())
             && self.following.takes(process, signal)
         {
             self.took(signal, sender)?;
         }
-        if !recorded {
-            return match decision.taken {
-                Action::Deliver => self.leave_unrecorded(process),
-                _ => Ok(()),
-            };
-        }
-        if decision.taken != Action::Deliver {
-            copied.capture.describe_siblings(process);
-        }
-        self.incidents += 1;
-        let place = Place::of(&copied);
-        let incident = Incident {
-            number: self.incidents,
-            process,
-            tid,
-            thread_name: names.thread,
-            comm: names.process,
-            signal,
-            code: siginfo.map(|info| info.code()),
-            address: siginfo.and_then(|info| info.address()),
-            pc: place.pc,
-            module: place.module,
-            offset: place.offset,
-            time_us: wall_clock(seen),
-            verdict: verdict(decision),
-            more: messages_after_the_first(&copied),
-            counted: self.budget.take_counted(),
-        };
-        self.hand_over(FromTracer::Incident(Box::new(incident)), self.incidents, copied)?;
-        fail::point("tracer.fault.handed");
-        Ok(())
+        Ok(copied)
     }
 
     /// Whether the fault is worth a report.
@@ -108,8 +88,8 @@ impl Tracer {
         policy::is_noteworthy(&origin)
     }
 
-    fn freeze(&self, fault: &Fault, action: Action) -> Frozen {
-        if action != Action::Deliver {
+    fn freeze(&self, fault: &Fault, decision: &Decision) -> Frozen {
+        if !self.ends_process(fault, decision) {
             return Frozen::default();
         }
         let known = self.engine.threads_of(fault.process);
@@ -121,7 +101,14 @@ impl Tracer {
         )
     }
 
-    fn copy(&self, fault: &Fault, frozen: &Frozen) -> Copied {
+    fn ends_process(&self, fault: &Fault, decision: &Decision) -> bool {
+        decision.taken == Action::Deliver
+            && decision
+                .deliver_as
+                .is_none_or(|signal| self.engine.would_end(fault, signal))
+    }
+
+    pub(super) fn copy(&self, fault: &Fault, frozen: &Frozen) -> Copied {
         let handled = fault.handled.as_ref().map(|handled| Handled {
             tid: handled.tid,
             signal: handled.signal,
@@ -142,8 +129,15 @@ impl Tracer {
         copy(&subject, frozen, &self.service.report)
     }
 
-    fn act(&mut self, fault: Fault, frozen: Frozen, action: Action) {
-        match action {
+    fn act(&mut self, mut fault: Fault, frozen: Frozen, decision: &Decision) {
+        if let Some(signal) = decision.deliver_as.filter(|_| decision.taken == Action::Deliver) {
+            let ends = self.engine.would_end(&fault, signal);
+            fault.replace_signal(signal);
+            if !ends {
+                return self.engine.pass(fault);
+            }
+        }
+        match decision.taken {
             Action::Suppress => self.engine.suppress(fault),
             _ => self.engine.deliver(fault, frozen.threads),
         }
@@ -155,9 +149,10 @@ impl Tracer {
 }
 
 /// What thread and process are called.
-struct Names {
-    thread: String,
-    process: String,
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) thread: String,
+    pub(super) process: String,
     threads: usize,
 }
 
@@ -173,7 +168,8 @@ impl Names {
     }
 }
 
-fn facts<'a>(fault: &Fault, names: &'a Names) -> FaultFacts<'a> {
+/// What the signal and the names tell.
+pub(super) fn facts<'a>(fault: &Fault, names: &'a Names) -> FaultFacts<'a> {
     FaultFacts {
         signal: fault.signal,
         code: fault.siginfo.map_or(0, |info| info.code()),
@@ -181,6 +177,10 @@ fn facts<'a>(fault: &Fault, names: &'a Names) -> FaultFacts<'a> {
         main_thread: fault.thread.tid() == fault.process.leader(),
         single_threaded: names.threads == 1,
         raised_by_itself: raised_by_itself(fault),
+        module: None,
+        function: None,
+        cause: None,
+        dangers: &[],
     }
 }
 
@@ -191,56 +191,4 @@ fn raised_by_itself(fault: &Fault) -> bool {
         .siginfo
         .and_then(|info| info.sender())
         .is_some_and(|(sender, _)| sender == fault.process)
-}
-
-fn verdict(decision: Decision) -> Verdict {
-    let Decision {
-        requested,
-        taken,
-        reason,
-        evidence,
-        rule,
-    } = decision;
-    Verdict {
-        requested,
-        taken,
-        reason,
-        evidence,
-        rule,
-    }
-}
-
-/// Where the faulting thread was.
-#[derive(Default)]
-struct Place {
-    pc: Option<u64>,
-    module: Option<String>,
-    offset: Option<u64>,
-}
-
-impl Place {
-    fn of(copied: &Copied) -> Self {
-        let capture = &copied.capture;
-        let registers = capture
-            .facts
-            .threads
-            .first()
-            .and_then(|thread| capture.registers(thread));
-        let Some(pc) = registers
-            .and_then(Result::ok)
-            .map(|registers: GeneralRegisters| registers.pc())
-        else {
-            return Self::default();
-        };
-        let module = capture
-            .facts
-            .modules
-            .iter()
-            .find(|module| (module.low..module.high).contains(&pc));
-        Self {
-            pc: Some(pc),
-            module: module.map(|module| module.path.clone()),
-            offset: module.map(|module| pc - module.low + module.offset),
-        }
-    }
 }

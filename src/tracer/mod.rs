@@ -9,11 +9,14 @@
 //! may then interrupt a system call. That moment is kept short and quiet: [`Engine::leave`] comes before, and the thread
 //! that traces ends before the process does.
 
+mod decision;
 mod departure;
 mod following;
 mod handing;
+mod hold;
 mod incident;
 mod on_demand;
+mod telling;
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -24,6 +27,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::Service;
 use crate::ipc::{Census, Channel, ChannelError, FromTracer, Received, ToTracer, role_log};
+use crate::isolate::sites::Finder;
 use crate::policy::{Admission, Budget};
 use crate::sys::ptrace::Options;
 use crate::sys::wake::Wake;
@@ -31,6 +35,7 @@ use crate::sys::{Pid, fail, process, thread_end};
 use crate::trace::{AttachError, Engine, Turn};
 
 use following::Following;
+use hold::Held;
 
 /// When audits follow an attachment, and the interval that stays.
 const AUDITS: [Duration; 4] = [
@@ -57,6 +62,8 @@ struct Tracer {
     audit: Audit,
     following: Following,
     incidents: u64,
+    sites: Finder,
+    held: Vec<Held>,
 }
 
 /// When to look for threads that slipped through.
@@ -129,6 +136,8 @@ fn set_up() -> Result<Tracer, TracerError> {
         audit: Audit { step: 0, due: None },
         following: Following::default(),
         incidents: 0,
+        sites: Finder::default(),
+        held: Vec::new(),
     })
 }
 
@@ -146,8 +155,14 @@ impl Tracer {
             }
             match self.engine.turn(&self.wake) {
                 Turn::Fault(fault) => self.incident(*fault)?,
-                Turn::Ending(ending) => self.departure(ending)?,
-                Turn::Exec(process) => self.warn_of_lost_privileges(process)?,
+                Turn::Ending(ending) => {
+                    self.forget_held(ending.process)?;
+                    self.departure(ending)?;
+                }
+                Turn::Exec(process) => {
+                    self.forget_held(process)?;
+                    self.warn_of_lost_privileges(process)?;
+                }
                 Turn::Took(signal, sender) => self.took(signal, sender)?,
                 Turn::GoesOn(process) => self.goes_on(process),
                 Turn::Woken => {}
@@ -168,7 +183,10 @@ impl Tracer {
                 ToTracer::Follow(process) => self.follow(process),
                 ToTracer::Stopping => self.front_stops(true),
                 ToTracer::GoingOn => self.front_stops(false),
-                ToTracer::LetGo => return Ok(false),
+                ToTracer::LetGo => {
+                    self.settle_held()?;
+                    return Ok(false);
+                }
             }
         }
         if self.audit.due.is_some_and(|due| Instant::now() >= due) {
@@ -177,6 +195,9 @@ impl Tracer {
             self.schedule();
         }
         self.look_after_front();
+        if self.next_look().is_some_and(|due| Instant::now() >= due) {
+            self.look_after_held()?;
+        }
         Ok(true)
     }
 
@@ -236,7 +257,8 @@ impl Tracer {
 
     /// Has this process woken when the next thing is due.
     fn set_alarm(&self) {
-        if let Some(due) = self.audit.due.into_iter().chain(self.following.due).min() {
+        let due = [self.audit.due, self.following.due, self.next_look()];
+        if let Some(due) = due.into_iter().flatten().min() {
             self.wake.after(due.saturating_duration_since(Instant::now()));
         }
     }

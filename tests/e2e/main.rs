@@ -34,6 +34,7 @@ mod daemon;
 mod dying;
 mod group_stop;
 mod handled;
+mod isolation;
 mod jobcontrol;
 #[cfg(feature = "fail-points")]
 mod killed;

@@ -122,8 +122,8 @@ fn store<'t>(document: &mut Document<'t>, table: &DeTable<'t>, store: &mut Store
 mod tests {
     use super::*;
     use crate::config::{
-        Action, Cmdline, CoreExtent, DontDump, Exits, Format, Ladder, Logs, ReportOptions, Rule, Service,
-        Size, Span, Target,
+        Action, Cmdline, CoreExtent, DontDump, Exits, Format, Isolation, Ladder, Logs, ReportOptions, Rule,
+        Service, Size, Span, Target,
     };
     use crate::sys::SigNo;
 
@@ -162,10 +162,16 @@ mod tests {
             [[service.rule]]
             signals = ["SIGSEGV", "bus"]
             threads = "worker-*"
+            module = "libplugin*.so"
+            function = ["parse_*", "render"]
+            cause = "null *"
             action = "deliver"
+            deliver_as = "SIGTERM"
             [[service.rule]]
             threads = ["io", "net-?"]
             action = ["suppress"]
+            [service.isolation]
+            probation = "2s"
             [service.report]
             formats = ["json"]
             core = "full"
@@ -197,16 +203,23 @@ mod tests {
                 Rule {
                     signals: vec![SigNo::SEGV, SigNo::BUS],
                     threads: vec!["worker-*".into()],
+                    modules: vec!["libplugin*.so".into()],
+                    functions: vec!["parse_*".into(), "render".into()],
+                    causes: vec!["null *".into()],
+                    deliver_as: Some(SigNo::TERM),
                     origin: origin(10),
                     ..Rule::default()
                 },
                 Rule {
                     threads: vec!["io".into(), "net-?".into()],
                     action: Ladder(vec![Action::Suppress]),
-                    origin: origin(14),
+                    origin: origin(18),
                     ..Rule::default()
                 },
             ],
+            isolation: Isolation {
+                probation: Span::millis(2000),
+            },
             report: ReportOptions {
                 formats: vec![Format::Json],
                 core: CoreExtent::Full,
@@ -290,12 +303,11 @@ name = \"api\"
 [[service]]
 name = \"api\"
 unit = \"api.service\"
-on_fault = \"isolate\"
+on_fault = \"rescue\"
 [[service.rule]]
 signals = [\"SIGKILL\", \"SIGCHLD\"]
 threads = \"a-thread-name-that-is-long\"
-module = \"libplugin*.so\"
-deliver_as = \"SIGTERM\"
+action = \"deliver\"
 [service.logs]
 journal = true
 [service.report]
@@ -308,22 +320,20 @@ environment = [\"*\"]
         assert_eq!(
             shown,
             [
-                "f:4:12: warning: action 'isolate' is not available yet; it is passed over",
+                "f:4:12: warning: action 'rescue' is not available yet; it is passed over",
                 "f:6:12: warning: no rule ever sees SIGKILL; see 'exits' in [service.report]",
                 "f:6:23: warning: SIGCHLD ends no process, so no rule ever sees it",
                 "f:7:11: warning: 'a-thread-name-that-is-long' matches nothing: \
                  the kernel cuts thread names to 15 bytes",
-                "f:8:10: warning: 'module' in a rule is not available yet; a rule with it matches nothing",
-                "f:9:14: warning: 'deliver_as' is not available yet; the signal itself is delivered",
-                "f:13:20: warning: format 'html' is not available yet; it is not written",
-                "f:14:16: warning: every variable is recorded, secrets included",
+                "f:12:20: warning: format 'html' is not available yet; it is not written",
+                "f:13:16: warning: every variable is recorded, secrets included",
             ]
         );
     }
 
     #[test]
     fn only_errors_make_a_configuration_unusable() {
-        let text = "[[service]]\nname = \"api\"\non_fault = \"exit\"\n";
+        let text = "[[service]]\nname = \"api\"\non_fault = \"rescue\"\n";
         let (config, warnings) = parse(Path::new("f"), text).accept().unwrap();
         assert_eq!((config.services.len(), warnings.len()), (1, 1));
         let unusable = parse(Path::new("f"), &format!("{text}x = 1\n"))

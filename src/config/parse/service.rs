@@ -7,7 +7,9 @@ use toml::de::DeTable;
 
 use super::values;
 use crate::config::document::Document;
-use crate::config::{DontDump, Exits, Logs, Origin, ReportOptions, Rule, Service, Size, Span, Target, keys};
+use crate::config::{
+    DontDump, Exits, Isolation, Logs, Origin, ReportOptions, Rule, Service, Size, Span, Target, keys,
+};
 
 /// The highest pid that a kernel can be configured to give out: `PID_MAX_LIMIT`.
 const PID_MAX: i32 = 4_194_304;
@@ -15,6 +17,8 @@ const PID_MAX: i32 = 4_194_304;
 const MAX_MEMORY: Size = Size::mib(4096);
 /// The most reports a minute that may be asked for.
 const MAX_PER_MINUTE: u32 = 10_000;
+/// For how long a thread may be held: others may wait for it, and watchdogs for them.
+const PROBATION: (Span, Span) = (Span::millis(0), Span::millis(60_000));
 /// For how long a capture may be allowed to keep a process stopped: well below any watchdog.
 const FREEZE_TIMEOUT: (Span, Span) = (Span::millis(1), Span::millis(10_000));
 
@@ -42,6 +46,12 @@ pub(super) fn service<'t>(
             let rule = rule(document, span, table);
             service.rules.push(rule);
         }
+    }
+    if let Some(table) = table
+        .get("isolation")
+        .and_then(|value| document.table(value, "service.isolation"))
+    {
+        isolation(document, table, &mut service.isolation);
     }
     if let Some(table) = table
         .get("report")
@@ -128,17 +138,17 @@ fn rule<'t>(document: &mut Document<'t>, span: Range<usize>, table: &DeTable<'t>
     document.set(&mut rule.threads, table, "threads", |document, value| {
         document.one_or_more(value, values::thread_pattern)
     });
-    document.set(&mut rule.modules, table, "module", |document, value| {
-        document.not_available(
-            value.span(),
-            "'module' in a rule",
-            "a rule with it matches nothing",
-        );
-        document.one_or_more(value, Document::string)
-    });
+    for (slot, key) in [
+        (&mut rule.modules, "module"),
+        (&mut rule.functions, "function"),
+        (&mut rule.causes, "cause"),
+    ] {
+        document.set(slot, table, key, |document, value| {
+            document.one_or_more(value, Document::string)
+        });
+    }
     document.set(&mut rule.action, table, "action", values::ladder);
     document.set(&mut rule.deliver_as, table, "deliver_as", |document, value| {
-        document.not_available(value.span(), "'deliver_as'", "the signal itself is delivered");
         values::signal(document, value).map(Some)
     });
     if !table.contains_key("action") && !table.contains_key("deliver_as") {
@@ -149,6 +159,13 @@ fn rule<'t>(document: &mut Document<'t>, span: Range<usize>, table: &DeTable<'t>
         );
     }
     rule
+}
+
+fn isolation<'t>(document: &mut Document<'t>, table: &DeTable<'t>, isolation: &mut Isolation) {
+    document.expect_keys(table, &keys::ISOLATION);
+    document.set(&mut isolation.probation, table, "probation", |document, value| {
+        document.quantity(value, PROBATION.0..=PROBATION.1)
+    });
 }
 
 fn report<'t>(document: &mut Document<'t>, table: &DeTable<'t>, report: &mut ReportOptions) {

@@ -50,7 +50,7 @@ fn step(document: &mut Document<'_>, value: &Value<'_>) -> Option<Ladder> {
             let words: Vec<&str> = Ladder::words().collect();
             document.unknown(value, "action", &word, words);
         }
-        Some(step) if step.unavailable().next().is_some() => {
+        Some(step) if step.unavailable().is_some() => {
             document.not_available(value.span(), format!("action '{word}'"), "it is passed over");
         }
         Some(_) => {}

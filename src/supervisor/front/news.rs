@@ -36,6 +36,10 @@ impl Front {
                     .modules(self.followed.watch.service(), number, descriptors);
                 None
             }
+            News::Settled(settlement) => {
+                self.recording.settled(self.followed.watch.service(), settlement);
+                None
+            }
             News::Ended(end, descriptors) => {
                 self.told(end.process);
                 self.recording.ended(&self.followed.watch, *end, descriptors)

@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags};
 use crate::capture::{Capture, Kind};
 use crate::config::{Format, Service};
 use crate::diagnose::Ended;
-use crate::ipc::{Captured, Incident, ProcessEnd, seal_capture};
+use crate::ipc::{Captured, Incident, ProcessEnd, Verdict, seal_capture};
 use crate::recorder::{self, Job};
 use crate::report::Report;
 use crate::report::words::{count, duration};
@@ -28,9 +28,9 @@ use super::collector::Logs;
 use super::oom;
 use super::recorder::Finished;
 use super::small;
-use super::watch::Watch;
+use super::watch::{Settlement, Watch};
 pub(crate) use stage::Concluded;
-use stage::{Running, Waiting, conclude_small};
+use stage::{Running, Waiting, action, conclude_small};
 
 /// Recorders that run at once.
 const MAX_RECORDERS: usize = 4;
@@ -60,6 +60,8 @@ struct News {
     headline: String,
     time_us: i64,
     expected: usize,
+    /// What was decided and may still change.
+    unsettled: Option<Verdict>,
 }
 
 impl Recording {
@@ -94,7 +96,8 @@ impl Recording {
                 incident.comm, incident.process, incident.thread_name, incident.tid, incident.signal
             ),
             time_us: incident.time_us,
-            expected: incident.more,
+            expected: incident.more + usize::from(!incident.settled),
+            unsettled: (!incident.settled).then(|| incident.verdict.clone()),
         };
         let id = match id(service, &news) {
             Ok(id) => id,
@@ -102,18 +105,7 @@ impl Recording {
         };
         let report = small::of_incident(id.as_str(), &service.name, &incident);
         let mut job = job(service, &id);
-        let verdict = incident.verdict;
-        job.action = Some(recorder::Action {
-            requested: verdict
-                .requested
-                .iter()
-                .map(|action| action.name().to_owned())
-                .collect(),
-            taken: verdict.taken.name().to_owned(),
-            reason: verdict.reason,
-            evidence: verdict.evidence,
-            rule: verdict.rule,
-        });
+        job.action = Some(action(incident.verdict));
         self.take(watch, news, &id, report, job, descriptors)
     }
 
@@ -141,6 +133,7 @@ impl Recording {
             ),
             time_us: captured.time_us,
             expected: captured.more,
+            unsettled: None,
         };
         let id = match id(service, &news) {
             Ok(id) => id,
@@ -149,6 +142,15 @@ impl Recording {
         let report = small::of_capture(id.as_str(), &service.name, &captured);
         let job = job(service, &id);
         self.take(watch, news, &id, report, job, descriptors)
+    }
+
+    /// Takes the end of an incident that was told before it was settled.
+    pub(crate) fn settled(&mut self, service: &Service, settlement: Settlement) {
+        let number = Some(settlement.number);
+        let of_number = |waiting: &&mut Waiting| waiting.number == number && waiting.service == service.name;
+        if let Some(waiting) = self.waiting.iter_mut().find(of_number) {
+            waiting.settle(settlement);
+        }
     }
 
     /// Takes the end of a process that no fault announced.
@@ -171,6 +173,7 @@ impl Recording {
             headline: format!("{} ({}) {what}", end.comm, end.process),
             time_us: end.time_us,
             expected: 0,
+            unsettled: None,
         };
         let id = match id(service, &news) {
             Ok(id) => id,
@@ -208,8 +211,7 @@ impl Recording {
     pub(crate) fn tracer_gone(&mut self, service: &Service) {
         let of_service = |waiting: &&mut Waiting| waiting.service == service.name;
         for waiting in self.waiting.iter_mut().filter(of_service) {
-            waiting.number = None;
-            waiting.expected = 0;
+            waiting.leave();
         }
     }
 
@@ -326,6 +328,7 @@ impl Recording {
             headline,
             time_us,
             expected,
+            unsettled,
         } = news;
         let service = watch.service();
         let identity = watch.identity(process);
@@ -380,6 +383,7 @@ impl Recording {
             modules,
             logs,
             expected,
+            unsettled,
         });
         self.collect();
         None

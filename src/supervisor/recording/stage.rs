@@ -5,12 +5,16 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::recorder::{Job, Outcome};
+use crate::config::Action;
+use crate::ipc::Verdict;
+use crate::recorder::{self, Job, Outcome};
 use crate::report::Report;
 use crate::report::model::Kind;
 use crate::store::{Part, PendingReport};
 use crate::supervisor::collector::Logs;
 use crate::supervisor::recorder::{Finished, Recorder};
+use crate::supervisor::small;
+use crate::supervisor::watch::Settlement;
 use crate::sys::fail;
 
 /// How long one recorder may take.
@@ -30,6 +34,8 @@ pub(super) struct Waiting {
     pub(super) modules: Vec<OwnedFd>,
     pub(super) logs: Logs,
     pub(super) expected: usize,
+    /// What was decided and may still change, where the thread is held.
+    pub(super) unsettled: Option<Verdict>,
 }
 
 /// An incident whose recorder runs.
@@ -58,6 +64,45 @@ pub(crate) struct Concluded {
 }
 
 impl Waiting {
+    /// Takes what was done in the end.
+    pub(super) fn settle(&mut self, settlement: Settlement) {
+        let Settlement {
+            verdict,
+            more,
+            descriptors,
+            ..
+        } = settlement;
+        if self.unsettled.take().is_none() {
+            return;
+        }
+        self.expected = (self.expected + more).saturating_sub(1);
+        self.decided(verdict);
+        let mut descriptors = descriptors.into_iter();
+        if let Some(capture) = descriptors.next() {
+            self.capture = capture;
+            self.modules = descriptors.collect();
+        }
+    }
+
+    /// Its tracer is gone. A thread that was held has taken its signal.
+    pub(super) fn leave(&mut self) {
+        self.number = None;
+        self.expected = 0;
+        if let Some(mut verdict) = self.unsettled.take() {
+            verdict.reason.push_str(&format!(
+                "; but its tracer died before {} was carried out, so the signal is delivered",
+                verdict.taken
+            ));
+            verdict.taken = Action::Deliver;
+            self.decided(verdict);
+        }
+    }
+
+    fn decided(&mut self, verdict: Verdict) {
+        self.small.action = small::action(&verdict);
+        self.job.action = Some(action(verdict));
+    }
+
     /// Starts the recorder. Without one the small record has to do.
     pub(super) fn start(self) -> Result<Running, Box<Concluded>> {
         let Self {
@@ -181,6 +226,21 @@ fn only_small(headline: &str, reason: impl Display, path: &Path) -> String {
     )
 }
 
+/// What was done, for a recorder.
+pub(super) fn action(verdict: Verdict) -> recorder::Action {
+    recorder::Action {
+        requested: verdict
+            .requested
+            .iter()
+            .map(|action| action.name().to_owned())
+            .collect(),
+        taken: verdict.taken.name().to_owned(),
+        reason: verdict.reason,
+        evidence: verdict.evidence,
+        rule: verdict.rule,
+    }
+}
+
 fn line(headline: &str, outcome: &Outcome, small: &Report, path: &Path) -> String {
     // The sentence about an exit begins as the headline ends.
     let repeated = headline.rsplit_once(" was ").map_or("", |(_, what)| what);
@@ -197,7 +257,7 @@ fn line(headline: &str, outcome: &Outcome, small: &Report, path: &Path) -> Strin
         "" => String::new(),
         "deliver" => "; delivered".to_owned(),
         "suppress" => "; suppressed".to_owned(),
-        other => format!("; {other}"),
+        other => format!("; isolated by {other}"),
     };
     format!("{headline}{detail}{action}; report {}", path.display())
 }

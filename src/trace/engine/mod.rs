@@ -26,8 +26,9 @@ use crate::sys::{Pid, SigNo, StartTime, Tid};
 
 use super::attach::{self, AttachError};
 use super::children::children;
-use super::disposition::Dispositions;
+use super::disposition::{Dispositions, Fate};
 use super::machine::{Answer, Machine, Notice};
+use super::status::Status;
 use super::waiting::{Waited, Waiting};
 use audit::Departing;
 use timeouts::Timeouts;
@@ -180,16 +181,36 @@ impl Engine {
     /// Delivers the signal to its thread, which stays attached: for a signal that turned out not to be fatal.
     pub fn pass(&mut self, fault: Fault) {
         let tid = fault.thread.tid();
-        self.machine.resumed(tid);
+        self.resumed(tid);
         self.resume(fault.thread, Some(fault.signal));
     }
 
     /// Lets the thread go on as if the signal had never been sent.
     pub fn suppress(&mut self, fault: Fault) {
-        let tid = fault.thread.tid();
-        self.machine.resumed(tid);
         fault.thread.restart_interrupted_call();
+        self.redirect(fault);
+    }
+
+    /// Lets the thread go on without its signal, from where its registers point now.
+    pub fn redirect(&mut self, fault: Fault) {
+        self.resumed(fault.thread.tid());
         self.resume(fault.thread, None);
+    }
+
+    /// Whether another signal than its own would end the process of that thread.
+    pub fn would_end(&self, fault: &Fault, signal: SigNo) -> bool {
+        Status::read(fault.thread.tid())
+            .is_ok_and(|status| Dispositions::new(&status, fault.seen).fate(signal, false) == Fate::Fatal)
+    }
+
+    /// The thread stays in its stop until the caller has decided: it is reported no more, unless it dies.
+    pub fn keep(&mut self, fault: &Fault) {
+        self.waiting.keep(fault.thread.tid());
+    }
+
+    /// A thread that was kept has died, and its end was or will be seen.
+    pub fn abandon(&mut self, fault: Fault) {
+        self.resumed(fault.thread.tid());
     }
 
     /// Lets the process go, and the fatal signal take effect: every other thread first, each with the signal
@@ -360,9 +381,14 @@ impl Engine {
         let tid = thread.tid();
         match thread.detach(signal) {
             Ok(()) => self.drop_thread(tid),
-            Err(PtraceError::Died(_)) => self.machine.resumed(tid),
+            Err(PtraceError::Died(_)) => self.resumed(tid),
             Err(error) => log::warn!("{error}"),
         }
+    }
+
+    fn resumed(&mut self, tid: Tid) {
+        self.machine.resumed(tid);
+        self.waiting.let_go_on(tid);
     }
 
     fn drop_thread(&mut self, tid: Tid) {

@@ -71,3 +71,15 @@ pub struct Ending {
     /// How it ended.
     pub status: ExitStatus,
 }
+
+impl Fault {
+    /// Puts another signal in the place of its own, with the same sender.
+    pub fn replace_signal(&mut self, signal: SigNo) {
+        self.signal = signal;
+        if let Some(info) = self.siginfo.as_mut() {
+            *info = info.with_signal(signal);
+            // Failure means that the thread died; the kernel would fill in this tracer as the sender.
+            let _ = self.thread.set_siginfo(info);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `park`: the thread sleeps in the kernel for good, and goes on sleeping when its supervisor has gone.
+//!
+//! It waits on a futex in code of the C library, a word that never changes and that nobody wakes. All signals are
+//! blocked but those of the C library itself: with these it takes part in setuid(3) and its kin, which wait for every
+//! thread of the process. futex(2) goes on waiting after their handlers, as it does after a stop and a continuation.
+//!
+//! Tried and left: pause(2) ends with the first handler; a loop of our own needs a page of code mapped into the
+//! process, which hardened programs refuse.
+
+use crate::capture::maps::Maps;
+use crate::sys::memory::Memory;
+use crate::sys::process::bit;
+use crate::sys::ptrace::Stopped;
+use crate::sys::{SigNo, fail};
+
+use super::inject::{Call, Obstacle};
+use super::landing::Landing;
+use super::protections::Protections;
+use super::sites::{self, Sites};
+
+/// What the C libraries use among themselves: glibc 32 for cancellation and 33 for set*id, musl 34 for the latter.
+const GLIBC_SIGNALS: [SigNo; 2] = [SigNo(32), SigNo(33)];
+const MUSL_SIGNALS: [SigNo; 3] = [SigNo(32), SigNo(33), SigNo(34)];
+/// What their handlers need of the stack: a signal frame with all vector registers, and a little beyond it.
+const ROOM: u64 = 64 << 10;
+
+/// Puts a thread that stands in front of its signal in front of a sleep without end instead. It takes effect when the
+/// thread is let go on without the signal. The registers come before the mask, which would hold the signal back: if we
+/// end in between, the thread takes its signal, and from then on it sleeps.
+pub fn prepare(thread: &Stopped, sites: &Sites, maps: &Maps) -> Result<(), Obstacle> {
+    if Protections::read(thread.tid()).seccomp_filter {
+        return Err(Obstacle::Filtered);
+    }
+    let registers = thread.registers()?;
+    let memory = Memory::open(thread.tid());
+    let word = sites.system_call & !3;
+    let value = read_word(&memory, word).ok_or(Obstacle::NoStack)?;
+    let sp = stack_with_room(maps, registers.sp()).ok_or(Obstacle::NoStack)?;
+    let landing = Landing::below(&registers, sp, thread.signal_mask()?, &memory, sites);
+    if !landing.has_stack() {
+        return Err(Obstacle::NoStack);
+    }
+    let wait = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    let call = Call {
+        number: libc::SYS_futex,
+        args: [word, wait as u64, u64::from(value), 0, 0, 0],
+    };
+    thread.set_registers(&landing.registers(&registers, call))?;
+    fail::point("isolate.park.sent");
+    thread.set_signal_mask(mask(maps))?;
+    Ok(())
+}
+
+/// Every signal but the C library's own.
+fn mask(maps: &Maps) -> u64 {
+    let musl = maps
+        .iter()
+        .any(|mapping| sites::is_c_library(&mapping.name) && mapping.name.contains("musl"));
+    let own: &[SigNo] = if musl { &MUSL_SIGNALS } else { &GLIBC_SIGNALS };
+    !own.iter().fold(0, |mask, signal| mask | bit(*signal))
+}
+
+/// A stack pointer with room below it: the thread's own, or one further up where it has used its stack up. What lies
+/// there is never returned to.
+fn stack_with_room(maps: &Maps, sp: u64) -> Option<u64> {
+    let stack = maps.stack_of(sp)?;
+    let lowest = stack.low.checked_add(ROOM)?;
+    (lowest < stack.high).then_some(sp.max(lowest))
+}
+
+fn read_word(memory: &Memory, address: u64) -> Option<u32> {
+    Some(u32::from_ne_bytes(memory.read_span(address, 4).try_into().ok()?))
+}

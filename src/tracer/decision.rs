@@ -1,0 +1,84 @@
+//! A decision that needs a close look: the thread is copied first, and its copy diagnosed.
+
+use crate::capture::fault::micros;
+use crate::capture::maps::Maps;
+use crate::capture::{Capture, Frozen};
+use crate::config::Action;
+use crate::diagnose::{self, Cause, Diagnosis, NoModules};
+use crate::policy::{Danger, FaultFacts, Walk};
+use crate::sys::fail;
+use crate::sys::memory::Memory;
+use crate::trace::Fault;
+
+use super::hold::Held;
+use super::incident::{Names, facts};
+use super::telling::Place;
+use super::{Tracer, TracerError};
+
+impl Tracer {
+    /// Decides about a thread from a copy of it, and begins what is decided.
+    pub(super) fn consider(&mut self, fault: Fault, names: Names, recorded: bool) -> Result<(), TracerError> {
+        let mut copied = self.copy(&fault, &Frozen::default());
+        fail::point("tracer.fault.considered");
+        let diagnosis = diagnose::diagnose(&copied.capture, &NoModules);
+        let place = Place::of(&copied);
+        let dangers: Vec<Danger> = diagnosis.iter().filter_map(corruption).collect();
+        let walk = Walk::begin(
+            &FaultFacts {
+                module: place.module.as_deref(),
+                cause: diagnosis.as_ref().map(|found| found.cause.as_str()),
+                dangers: &dangers,
+                ..facts(&fault, &names)
+            },
+            &self.service,
+        );
+        let maps = maps_of(&copied.capture);
+        let incident = recorded.then(|| self.describe(&fault, &names));
+        let mut held = Held::new(fault, walk, maps);
+        let action = held.choose();
+        if matches!(action, Action::Deliver | Action::Suppress) {
+            let (fault, decision) = held.end();
+            let process = fault.process;
+            let again = self.conclude(fault, &decision, recorded)?;
+            return self.tell_settled(incident, process, decision, again);
+        }
+        copied.capture.facts.pause.faulting_us = micros(held.since_fault());
+        let sites = self.sites.find(&Memory::open(held.tid()), held.maps());
+        let verdict = held.verdict();
+        self.hold(held, sites, incident.as_ref().map(|incident| incident.number));
+        let Some(mut incident) = incident else {
+            return Ok(());
+        };
+        incident.verdict = verdict;
+        incident.settled = false;
+        self.tell_incident(incident, copied)
+    }
+}
+
+/// The memory map in a copy.
+fn maps_of(capture: &Capture) -> Maps {
+    Maps::parse(
+        capture
+            .facts
+            .process
+            .maps
+            .map(|maps| capture.get(maps))
+            .unwrap_or_default(),
+    )
+}
+
+/// A cause that tells of memory that is no longer what it should be: nothing that runs on it can be trusted.
+fn corruption(diagnosis: &Diagnosis) -> Option<Danger> {
+    let corrupt = matches!(
+        diagnosis.cause,
+        Cause::HeapCorruption
+            | Cause::StackSmashing
+            | Cause::JumpToUnmapped
+            | Cause::ExecuteNonExecutable
+            | Cause::NonCanonical
+    );
+    corrupt.then(|| Danger {
+        what: format!("memory is likely corrupt ({})", diagnosis.cause.as_str()),
+        allows: &[],
+    })
+}

@@ -1,0 +1,261 @@
+//! Threads that are held: what was decided about them is carried out after a probation, or taken back.
+//!
+//! A held thread stays in the stop of its signal, and nothing of it is changed. So if this process dies, the kernel
+//! delivers the signal, and if the others turn out to need the thread, it is delivered in its original context. Meanwhile
+//! the others are watched, without being stopped: a thread that waits for a lock of the held one is proof that it is
+//! needed.
+
+use std::time::{Duration, Instant};
+
+use crate::capture::fault::Copied;
+use crate::capture::maps::Maps;
+use crate::config::Action;
+use crate::ipc::Verdict;
+use crate::isolate::inject::Obstacle;
+use crate::isolate::sites::Sites;
+use crate::isolate::watch::{self, Waiter};
+use crate::isolate::{exit, park};
+use crate::policy::{Decision, Walk};
+use crate::sys::deadline::Deadline;
+use crate::sys::memory::Memory;
+use crate::sys::ptrace::PtraceError;
+use crate::sys::{Pid, Tid, fail};
+use crate::trace::Fault;
+
+use super::telling::verdict;
+use super::{Tracer, TracerError};
+
+/// The time between two looks at the others, at least.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// Looks take at most one part in this many of the time.
+const LOOK_SHARE: u32 = 20;
+/// The longest that carrying out a decision may take: it is a handful of requests, and a copy of a process that dies.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// A thread in front of its signal, and what is to become of it.
+#[derive(Debug)]
+pub(super) struct Held {
+    fault: Fault,
+    walk: Walk,
+    action: Action,
+    maps: Maps,
+    sites: Option<Sites>,
+    /// The number of its incident, where that is recorded.
+    number: Option<u64>,
+    /// When the probation ends.
+    until: Instant,
+    next_look: Instant,
+}
+
+/// Why a probation ends.
+enum End {
+    /// Its time is up, and nobody was seen to need the thread.
+    Passed,
+    /// Somebody waits for it, and would for ever.
+    Stalled(Waiter),
+    /// Somebody waits for it, and is freed when it ends.
+    Freed(Waiter),
+    /// The thread is dead.
+    Died,
+}
+
+impl Held {
+    pub(super) fn new(fault: Fault, walk: Walk, maps: Maps) -> Self {
+        let now = Instant::now();
+        Self {
+            fault,
+            walk,
+            action: Action::Deliver,
+            maps,
+            sites: None,
+            number: None,
+            until: now,
+            next_look: now,
+        }
+    }
+
+    /// Takes the next step of the ladder.
+    pub(super) fn choose(&mut self) -> Action {
+        self.action = self.walk.step();
+        self.action
+    }
+
+    pub(super) fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    pub(super) fn tid(&self) -> Tid {
+        self.fault.thread.tid()
+    }
+
+    pub(super) fn since_fault(&self) -> Duration {
+        self.fault.seen.elapsed()
+    }
+
+    /// The decision as it stands.
+    pub(super) fn verdict(&self) -> Verdict {
+        verdict(self.walk.clone().end())
+    }
+
+    pub(super) fn end(self) -> (Fault, Decision) {
+        (self.fault, self.walk.end())
+    }
+
+    fn process(&self) -> Pid {
+        self.fault.process
+    }
+
+    /// Looks whether the probation is over.
+    fn look(&mut self, now: Instant) -> Option<End> {
+        let began = Instant::now();
+        if let Err(PtraceError::Died(_)) = self.fault.thread.registers() {
+            return Some(End::Died);
+        }
+        let memory = Memory::open(self.tid());
+        let waiters = watch::waiters(self.process(), self.tid(), &memory);
+        self.next_look = now + BETWEEN_LOOKS.max(began.elapsed() * LOOK_SHARE);
+        let frees = self.action == Action::Exit;
+        match waiters.into_iter().next() {
+            Some(waiter) if frees && waiter.is_freed_by_exit() => Some(End::Freed(waiter)),
+            Some(waiter) => Some(End::Stalled(waiter)),
+            None => (now >= self.until).then_some(End::Passed),
+        }
+    }
+
+    /// Puts the thread where the action wants it.
+    fn prepare(&self) -> Result<(), Obstacle> {
+        let sites = self.sites.as_ref().ok_or(Obstacle::NoSite)?;
+        match self.action {
+            Action::Exit => exit::prepare(&self.fault.thread, sites),
+            _ => park::prepare(&self.fault.thread, sites, &self.maps),
+        }
+    }
+}
+
+impl Tracer {
+    /// Begins the probation of a thread.
+    pub(super) fn hold(&mut self, mut held: Held, sites: Option<Sites>, number: Option<u64>) {
+        self.engine.keep(&held.fault);
+        held.sites = sites;
+        held.number = number;
+        held.until = Instant::now() + self.service.isolation.probation.0;
+        self.held.push(held);
+        fail::point("tracer.hold.begun");
+        self.set_alarm();
+    }
+
+    /// When a held thread is to be looked at next.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.held.iter().map(|held| held.next_look.min(held.until)).min()
+    }
+
+    /// Looks after the held threads whose time has come.
+    pub(super) fn look_after_held(&mut self) -> Result<(), TracerError> {
+        let now = Instant::now();
+        for mut held in std::mem::take(&mut self.held) {
+            if now < held.next_look.min(held.until) {
+                self.held.push(held);
+                continue;
+            }
+            match held.look(now) {
+                None => self.held.push(held),
+                Some(end) => self.settle(held, end)?,
+            }
+        }
+        self.set_alarm();
+        Ok(())
+    }
+
+    /// Carries out at once what is decided about every held thread: nobody will be here to do it later.
+    pub(super) fn settle_held(&mut self) -> Result<(), TracerError> {
+        for held in std::mem::take(&mut self.held) {
+            self.settle(held, End::Passed)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets held threads of a process that runs another program, or has ended.
+    pub(super) fn forget_held(&mut self, process: Pid) -> Result<(), TracerError> {
+        let (gone, held) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|held| held.process() == process);
+        self.held = held;
+        for held in gone {
+            self.settle(held, End::Died)?;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, mut held: Held, end: End) -> Result<(), TracerError> {
+        let _deadline = Deadline::after(SETTLE);
+        match end {
+            End::Died => {
+                held.walk
+                    .pass(format!("{} ended with its process or program", held.action));
+                held.walk.give_up();
+                let number = held.number;
+                let (fault, decision) = held.end();
+                self.engine.abandon(fault);
+                return self.told(number, decision, None);
+            }
+            End::Stalled(waiter) => {
+                held.walk.note(waiter.to_string());
+                held.walk
+                    .pass(format!("{} was taken back: {waiter}", held.action));
+                held.walk.give_up();
+                return self.deliver_held(held);
+            }
+            End::Freed(waiter) => held.walk.note(waiter.to_string()),
+            End::Passed => {
+                let time = held.since_fault().as_millis();
+                held.walk
+                    .note(format!("for {time} ms no thread waited for a lock that it holds"));
+            }
+        }
+        self.carry_out(held)
+    }
+
+    /// Sends the thread where its action wants it, or takes the next step of its ladder.
+    fn carry_out(&mut self, mut held: Held) -> Result<(), TracerError> {
+        loop {
+            match held.action {
+                Action::Exit | Action::Park => match held.prepare() {
+                    Ok(()) => break,
+                    Err(why) => held.walk.pass(format!("{} is not possible: {why}", held.action)),
+                },
+                Action::Hold => held.walk.pass("hold is over, and nobody settled it"),
+                _ => return self.deliver_held(held),
+            }
+            held.choose();
+        }
+        fail::point("tracer.hold.prepared");
+        let number = held.number;
+        let (fault, decision) = held.end();
+        self.engine.redirect(fault);
+        fail::point("tracer.hold.settled");
+        self.told(number, decision, None)
+    }
+
+    fn deliver_held(&mut self, held: Held) -> Result<(), TracerError> {
+        let number = held.number;
+        let (fault, decision) = held.end();
+        let process = fault.process;
+        let copied = self.conclude(fault, &decision, number.is_some())?;
+        match number {
+            Some(_) => self.told(number, decision, Some(copied)),
+            None => self.leave_unrecorded(process),
+        }
+    }
+
+    fn told(
+        &mut self,
+        number: Option<u64>,
+        decision: Decision,
+        copied: Option<Copied>,
+    ) -> Result<(), TracerError> {
+        match number {
+            Some(number) => self.tell_end(number, verdict(decision), copied),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! One thread faults, and what becomes of it, of the others and of the process: by the lock it holds and the action.
+
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::support::{Ended, Report, Running, Sickbay, await_that, fixture, proc, spawn};
+
+/// Workers of the sample program, and the one that faults.
+const WORKERS: usize = 4;
+const VICTIM: usize = 2;
+
+/// The sample program under supervision, with an action.
+struct Subject {
+    sickbay: Sickbay,
+    supervisor: Running,
+    pid: i32,
+    asked: usize,
+}
+
+impl Subject {
+    fn start(lock: &str, action: &str) -> Self {
+        Self::started(
+            Sickbay::new().configured(&format!(
+                "[[service]]\nname = \"api\"\non_fault = {action}\n[service.isolation]\nprobation = \"300ms\"\n"
+            )),
+            lock,
+        )
+    }
+
+    fn started(sickbay: Sickbay, lock: &str) -> Self {
+        let mut supervisor = sickbay.start(fixture("isolated"), &[lock]);
+        let pid = supervisor.stdout_line("ready ").parse().unwrap();
+        Self {
+            sickbay,
+            supervisor,
+            pid,
+            asked: 0,
+        }
+    }
+
+    /// The victim faults; returns its report, once that is settled.
+    #[track_caller]
+    fn fault(&mut self) -> Report {
+        self.supervisor.write(&format!("fault {VICTIM}\n"));
+        self.report()
+    }
+
+    #[track_caller]
+    fn report(&mut self) -> Report {
+        await_that("a settled report", || {
+            let reports = self.sickbay.reports();
+            reports.into_iter().find(|report| report.has("threads"))
+        })
+    }
+
+    fn counts(&mut self) -> Vec<u64> {
+        self.asked += 1;
+        self.supervisor.write(&format!("counts {}\n", self.asked));
+        let line = self.supervisor.stdout_line(&format!("counts {}: ", self.asked));
+        line.split(' ').map(|count| count.parse().unwrap()).collect()
+    }
+
+    /// Every worker but the victim goes on counting, well past what it may have been about to do.
+    #[track_caller]
+    fn assert_others_go_on(&mut self) {
+        let before = self.counts();
+        await_that("all other workers to go on", || {
+            let now = self.counts();
+            let on = (0..WORKERS).all(|index| index == VICTIM || now[index] > before[index] + 100);
+            on.then_some(())
+        });
+        let now = self.counts();
+        assert_eq!(now[VICTIM], before[VICTIM], "the victim counts no more");
+    }
+
+    #[track_caller]
+    fn command(&mut self, command: &str, answer: &str) -> String {
+        self.supervisor.write(&format!("{command}\n"));
+        self.supervisor.stdout_line(answer)
+    }
+
+    /// What a process does that has lost a thread: it changes its ids, stops and goes on, forks, ends by SIGTERM.
+    #[track_caller]
+    fn assert_whole(&mut self) {
+        self.assert_others_go_on();
+        assert_eq!(self.command("setgid", "setgid "), "0");
+        let pid = Pid::from_raw(self.pid);
+        kill(pid, Signal::SIGSTOP).unwrap();
+        self.await_states("stopped", |state| matches!(state, 'T' | 't'));
+        kill(pid, Signal::SIGCONT).unwrap();
+        self.await_states("going on", |state| !matches!(state, 'T' | 't'));
+        self.command("fork", "forked");
+        self.assert_others_go_on();
+    }
+
+    #[track_caller]
+    fn await_states(&self, what: &str, wanted: impl Fn(char) -> bool) {
+        await_that(
+            &format!("every thread {what}: {:?}", proc::tasks(self.pid)),
+            || {
+                proc::tasks(self.pid)
+                    .iter()
+                    .all(|task| wanted(task.state))
+                    .then_some(())
+            },
+        );
+    }
+
+    fn victim_is_there(&self) -> bool {
+        let name = format!("worker-{VICTIM}");
+        proc::tasks(self.pid).iter().any(|task| task.name == name)
+    }
+
+    #[track_caller]
+    fn ends_by_sigterm(mut self) {
+        kill(Pid::from_raw(self.pid), Signal::SIGTERM).unwrap();
+        assert_eq!(self.supervisor.ended(), Ended::Exited(128 + libc::SIGTERM));
+    }
+}
+
+/// The threads whose registers are all there.
+fn copied_whole(report: &Report) -> usize {
+    let whole = |thread: &&Value| thread["registers"].as_object().is_some_and(|set| set.len() > 16);
+    report.list("threads").iter().filter(whole).count()
+}
+
+/// Waits until the fault has been seen: a thread in its stop may still be killed before anybody has looked.
+#[track_caller]
+fn await_held(sickbay: &Sickbay) {
+    await_that("the first record of a held thread", || {
+        sickbay.reports().into_iter().next().map(drop)
+    });
+}
+
+#[track_caller]
+fn assert_taken(report: &Report, action: &str) {
+    assert_eq!(report.text("action.taken"), action, "{report:?}");
+    assert_eq!(report.text("signal.name"), "SIGSEGV");
+    assert_eq!(report.text("fault.thread_name"), format!("worker-{VICTIM}"));
+}
+
+/// The signal takes its way, because somebody needs the thread.
+#[track_caller]
+fn is_taken_back(lock: &str, action: &str) {
+    let mut subject = Subject::start(lock, action);
+    let report = subject.fault();
+    assert_taken(&report, "deliver");
+    let reason = report.text("action.reason");
+    assert!(reason.contains("waits for the"), "{reason}");
+    assert!(reason.ends_with("so SIGSEGV is delivered"), "{reason}");
+    assert_eq!(subject.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+    assert_eq!(
+        copied_whole(&report),
+        WORKERS + 1,
+        "the process that died was copied whole"
+    );
+}
+
+#[test]
+fn an_ended_thread_leaves_the_others_running() {
+    let mut subject = Subject::start("nothing", "\"exit\"");
+    let report = subject.fault();
+    assert_taken(&report, "exit");
+    assert_eq!(report.list("threads").len(), WORKERS + 1);
+    assert_eq!(copied_whole(&report), 1, "only the thread itself was stopped");
+    await_that("the end of the thread", || {
+        (!subject.victim_is_there()).then_some(())
+    });
+    subject.assert_whole();
+    subject.command(&format!("join {VICTIM}"), "joined");
+    subject.ends_by_sigterm();
+}
+
+#[test]
+fn a_parked_thread_leaves_the_others_running() {
+    let mut subject = Subject::start("nothing", "\"park\"");
+    let report = subject.fault();
+    assert_taken(&report, "park");
+    subject.assert_whole();
+    assert!(subject.victim_is_there());
+    subject.ends_by_sigterm();
+}
+
+#[test]
+fn a_robust_mutex_is_handed_on_by_an_ended_thread() {
+    let mut subject = Subject::start("robust", "\"exit\"");
+    let report = subject.fault();
+    assert_taken(&report, "exit");
+    subject.assert_whole();
+    subject.ends_by_sigterm();
+}
+
+#[test]
+fn a_thread_that_others_wait_for_takes_its_signal_after_all() {
+    for action in ["\"hold\"", "\"park\"", "\"exit\""] {
+        is_taken_back("mutex", action);
+        is_taken_back("rwlock", action);
+    }
+    is_taken_back("robust", "\"park\"");
+    is_taken_back("robust", "\"hold\"");
+}
+
+#[test]
+fn a_hold_that_nobody_settles_ends_with_the_signal() {
+    let mut subject = Subject::start("nothing", "\"hold\"");
+    let report = subject.fault();
+    assert_taken(&report, "deliver");
+    assert!(
+        report.text("action.reason").contains("hold is over"),
+        "{report:?}"
+    );
+    assert_eq!(subject.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+}
+
+#[test]
+fn the_main_thread_is_parked_and_never_ended() {
+    let mut subject = Subject::start("nothing", "[\"exit\", \"park\"]");
+    let before = subject.counts();
+    subject.supervisor.write("main-fault\n");
+    let report = subject.report();
+    assert_eq!(report.text("action.taken"), "park", "{report:?}");
+    assert!(report.text("action.reason").contains("main thread"), "{report:?}");
+    assert!(proc::is_alive(subject.pid));
+    assert_eq!(proc::tasks(subject.pid).len(), WORKERS + 1, "after {before:?}");
+    subject.ends_by_sigterm();
+}
+
+#[test]
+fn an_exec_by_another_thread_ends_a_hold_and_a_parked_thread() {
+    let mut subject = Subject::start("nothing", "\"park\"");
+    assert_taken(&subject.fault(), "park");
+    subject.command("exec", "executed");
+    assert_eq!(subject.supervisor.ended(), Ended::Exited(0));
+
+    let long = "[[service]]\nname = \"api\"\non_fault = \"park\"\n[service.isolation]\nprobation = \"60s\"\n";
+    let mut subject = Subject::started(Sickbay::new().configured(long), "nothing");
+    subject.supervisor.write(&format!("fault {VICTIM}\n"));
+    await_held(&subject.sickbay);
+    subject.command("exec", "executed");
+    assert_eq!(subject.supervisor.ended(), Ended::Exited(0));
+    let report = subject.sickbay.only_report();
+    assert_taken(&report, "deliver");
+    assert!(
+        report.text("action.reason").contains("ended with its process"),
+        "{report:?}"
+    );
+}
+
+/// A fault without a rule against it, whose program is let go while the thread is held.
+#[test]
+fn letting_go_carries_out_what_was_decided() {
+    let mut program = spawn(Command::new(fixture("isolated")).arg("nothing"));
+    let pid: i32 = program.stdout_line("ready ").parse().unwrap();
+    let long = "[[service]]\nname = \"api\"\non_fault = \"park\"\n[service.isolation]\nprobation = \"60s\"\n";
+    let sickbay = Sickbay::new().configured(long);
+    let (mut supervisor, _) = sickbay.attach(pid);
+    program.write(&format!("fault {VICTIM}\n"));
+    await_held(&sickbay);
+    supervisor.signal(Signal::SIGINT);
+    supervisor.ended();
+    assert_taken(&sickbay.only_report(), "park");
+    proc::assert_let_go(pid);
+    program.write("setgid\n");
+    assert_eq!(program.stdout_line("setgid "), "0");
+}
+
+#[test]
+fn the_operator_reads_one_line() {
+    let mut subject = Subject::start("nothing", "\"exit\"");
+    let report = subject.fault();
+    let path = report.directory().to_str().unwrap().to_owned();
+    let line = subject.supervisor.stderr_line("sickbay: isolated ");
+    assert!(
+        line.contains("; isolated by exit; ") && line.ends_with(&path),
+        "{line}"
+    );
+    assert_eq!(subject.supervisor.stderr_so_far().lines().count(), 1);
+}
+
+#[test]
+fn an_abort_of_a_thread_can_be_isolated_and_one_of_the_heap_never() {
+    let mut subject = Subject::start("nothing", "\"park\"");
+    subject.supervisor.write("raise SIGABRT\n");
+    let report = subject.report();
+    assert_eq!(report.text("action.taken"), "park", "{report:?}");
+    subject.ends_by_sigterm();
+
+    let sickbay = Sickbay::new().option("--action", "isolate");
+    let outcome = sickbay.run(fixture("die"), &["double-free"]);
+    assert_eq!(outcome.code(), 128 + libc::SIGABRT, "{outcome:#?}");
+    let report = sickbay.only_report();
+    assert_eq!(report.text("action.taken"), "deliver");
+    let reason = report.text("action.reason");
+    assert!(reason.contains("memory is likely corrupt"), "{reason}");
+}
+
+/// Whoever dies: the thread takes its signal, or is where the action wanted it.
+#[cfg(feature = "fail-points")]
+#[test]
+fn a_tracer_that_dies_leaves_the_thread_with_its_signal_or_isolated() {
+    for (point, action, dies) in [
+        ("tracer.fault.considered", "exit", true),
+        ("tracer.hold.begun", "exit", true),
+        ("tracer.hold.prepared", "exit", true),
+        ("tracer.hold.settled", "exit", false),
+        ("isolate.park.sent", "park", true),
+        ("tracer.hold.prepared", "park", false),
+        ("tracer.hold.settled", "park", false),
+    ] {
+        let sickbay = Sickbay::new();
+        let mark = sickbay.scratch().join("mark");
+        let sickbay = sickbay
+            .variable("SICKBAY_FAIL", point)
+            .variable("SICKBAY_FAIL_MARK", &mark)
+            .configured(&format!(
+                "[[service]]\nname = \"api\"\non_fault = \"{action}\"\n[service.isolation]\nprobation = \"50ms\"\n"
+            ));
+        let mut subject = Subject::started(sickbay, "nothing");
+        subject.supervisor.write(&format!("fault {VICTIM}\n"));
+        await_that(point, || mark.exists().then_some(()));
+        if dies {
+            assert_eq!(
+                subject.supervisor.ended(),
+                Ended::Exited(128 + libc::SIGSEGV),
+                "{action}, at {point}"
+            );
+            continue;
+        }
+        subject.assert_others_go_on();
+        let gone = !subject.victim_is_there();
+        assert_eq!(gone, action == "exit", "{action}, at {point}");
+        subject.ends_by_sigterm();
+    }
+}
+
+/// Nothing of an isolation depends on the supervisor any more once it is done.
+#[test]
+fn an_isolation_outlives_its_supervisor() {
+    for action in ["exit", "park"] {
+        let mut program = spawn(Command::new(fixture("isolated")).arg("nothing"));
+        let pid: i32 = program.stdout_line("ready ").parse().unwrap();
+        let sickbay = Sickbay::new().configured(&format!(
+            "[[service]]\nname = \"api\"\non_fault = \"{action}\"\n[service.isolation]\nprobation = \"50ms\"\n"
+        ));
+        let (supervisor, _) = sickbay.attach(pid);
+        let tracer = proc::await_all_traced(pid);
+        program.write(&format!("fault {VICTIM}\n"));
+        await_that("a settled report", || {
+            let reports = sickbay.reports();
+            reports.iter().any(|report| report.has("threads")).then_some(())
+        });
+        for process in [supervisor.pid(), tracer] {
+            kill(Pid::from_raw(process), Signal::SIGKILL).unwrap();
+        }
+        proc::assert_let_go(pid);
+        program.write("setgid\nfork\ncounts 1\n");
+        assert_eq!(program.stdout_line("setgid "), "0");
+        program.stdout_line("forked");
+        let victim = format!("worker-{VICTIM}");
+        let parked = proc::tasks(pid)
+            .iter()
+            .any(|task| task.name == victim && task.state == 'S');
+        assert_eq!(parked, action == "park", "{:?}", proc::tasks(pid));
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        assert_eq!(program.ended(), Ended::Killed(libc::SIGTERM, false));
+    }
+}

@@ -1,0 +1,126 @@
+/* isolated LOCK: worker-0..3 take a lock of the given kind in turn (nothing, mutex, robust, rwlock) and count; the main thread obeys stdin:
+ *   fault N    worker N writes through a null pointer, holding the lock        main-fault   the main thread does
+ *   counts N   prints "counts N: A B C D"                                      join N       prints "joined N"
+ *   setgid     calls setgid(3), which every thread takes part in               fork         prints "forked" when a child has ended
+ *   exec       becomes `echo executed`                                         raise SIG    worker 0 raises a signal */
+#include "fixture.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
+
+#define WORKERS 4
+
+enum kind { NOTHING, MUTEX, ROBUST, RWLOCK };
+
+static enum kind kind;
+static pthread_mutex_t mutex;
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_t workers[WORKERS];
+static volatile long counts[WORKERS];
+static volatile int victim = -1, raiser = -1, raised;
+
+static void take_lock(void)
+{
+    if (kind == RWLOCK)
+        pthread_rwlock_wrlock(&rwlock);
+    else if (kind != NOTHING && pthread_mutex_lock(&mutex) == EOWNERDEAD)
+        pthread_mutex_consistent(&mutex);
+}
+
+static void release_lock(void)
+{
+    if (kind == RWLOCK)
+        pthread_rwlock_unlock(&rwlock);
+    else if (kind != NOTHING)
+        pthread_mutex_unlock(&mutex);
+}
+
+/* A leaf with a name of its own. */
+__attribute__((noinline)) static void write_through_null(void)
+{
+    volatile int *null = NULL;
+    __asm__ volatile("" : "+r"(null));
+    *null = 42;
+}
+
+static void *work(void *argument)
+{
+    long self = (long)argument;
+    char name[16];
+    snprintf(name, sizeof name, "worker-%ld", self);
+    pthread_setname_np(pthread_self(), name);
+    for (;;) {
+        take_lock();
+        counts[self]++;
+        if (victim == self)
+            write_through_null();
+        release_lock();
+        if (raiser == self) {
+            raiser = -1;
+            raise(raised);
+        }
+        usleep(100);
+    }
+    return NULL;
+}
+
+static void set_up_mutex(void)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    if (kind == ROBUST)
+        pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    need(pthread_mutex_init(&mutex, &attributes) == 0, "pthread_mutex_init");
+}
+
+static enum kind kind_by_name(const char *name)
+{
+    static const char *const names[] = {"nothing", "mutex", "robust", "rwlock"};
+    for (int index = 0; index < 4; index++)
+        if (strcmp(name, names[index]) == 0)
+            return (enum kind)index;
+    need(0, "a kind of lock");
+    return NOTHING;
+}
+
+static void obey(const char *line)
+{
+    int number;
+    char name[32];
+    if (sscanf(line, "fault %d", &number) == 1) {
+        victim = number;
+    } else if (sscanf(line, "raise %31s", name) == 1) {
+        raised = signal_by_name(name);
+        raiser = 0;
+    } else if (strncmp(line, "main-fault", 10) == 0) {
+        write_through_null();
+    } else if (sscanf(line, "counts %d", &number) == 1) {
+        say("counts %d: %ld %ld %ld %ld", number, counts[0], counts[1], counts[2], counts[3]);
+    } else if (sscanf(line, "join %d", &number) == 1) {
+        need(pthread_join(workers[number], NULL) == 0, "pthread_join");
+        say("joined %d", number);
+    } else if (strncmp(line, "setgid", 6) == 0) {
+        say("setgid %d", setgid(getgid()));
+    } else if (strncmp(line, "fork", 4) == 0) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(0);
+        need(child > 0 && waitpid(child, NULL, 0) == child, "fork");
+        say("forked");
+    } else if (strncmp(line, "exec", 4) == 0) {
+        execlp("echo", "echo", "executed", NULL);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char line[128];
+    kind = kind_by_name(argc > 1 ? argv[1] : "nothing");
+    set_up_mutex();
+    for (long index = 0; index < WORKERS; index++)
+        need(pthread_create(&workers[index], NULL, work, (void *)index) == 0, "pthread_create");
+    say("ready %d", getpid());
+    while (fgets(line, sizeof line, stdin))
+        obey(line);
+    return 0;
+}
