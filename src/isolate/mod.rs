@@ -5,6 +5,7 @@
 //! | [`sites`] | code of the process itself through which a thread is sent: its system call instruction, its way back |
 //! | [`inject`] | one system call in a stopped thread, which then is in the same stop again |
 //! | [`exit`] | the thread ends, alone |
+//! | [`throw`] | the fault becomes an exception of the program |
 //! | [`park`] | the thread sleeps for good |
 //! | [`watch`] | who waits for an isolated thread |
 //! | `landing` | where a system call begins, and what follows if it returns |
@@ -21,4 +22,5 @@ mod landing;
 pub mod park;
 mod protections;
 pub mod sites;
+pub mod throw;
 pub mod watch;

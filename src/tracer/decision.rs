@@ -6,8 +6,8 @@ use crate::capture::{Capture, Frozen};
 use crate::config::Action;
 use crate::diagnose::{self, Cause, Diagnosis, NoModules};
 use crate::policy::{Danger, FaultFacts, Walk};
-use crate::sys::fail;
 use crate::sys::memory::Memory;
+use crate::sys::{SigNo, fail};
 use crate::trace::Fault;
 
 use super::hold::Held;
@@ -35,7 +35,25 @@ impl Tracer {
         let maps = maps_of(&copied.capture);
         let incident = recorded.then(|| self.describe(&fault, &names));
         let mut held = Held::new(fault, walk, maps);
-        let action = held.choose();
+        let mut action = held.choose();
+        while action == Action::Throw {
+            let text = exception_text(held.signal(), diagnosis.as_ref(), &place);
+            let thrown =
+                self.throwing
+                    .prepare(held.thread(), &copied.capture, &copied.files, held.maps(), &text);
+            match thrown {
+                Ok(()) => break,
+                Err(why) => action = held.pass(&format!("throw is not possible: {why}")),
+            }
+        }
+        if action == Action::Throw {
+            fail::point("tracer.throw.prepared");
+            copied.capture.facts.pause.faulting_us = micros(held.since_fault());
+            let (fault, decision) = held.end();
+            let process = fault.process;
+            self.engine.redirect(fault);
+            return self.tell_settled(incident, process, decision, copied);
+        }
         if matches!(action, Action::Deliver | Action::Suppress) {
             let (fault, decision) = held.end();
             let process = fault.process;
@@ -53,6 +71,22 @@ impl Tracer {
         incident.settled = false;
         self.tell_incident(incident, copied)
     }
+}
+
+/// What the program's handler reads: "SIGSEGV: null pointer dereference at 0x8 in server+0x1234".
+fn exception_text(signal: SigNo, diagnosis: Option<&Diagnosis>, place: &Place) -> String {
+    let mut text = signal.to_string();
+    if let Some(found) = diagnosis {
+        text.push_str(&format!(": {}", found.cause));
+        if let Some(address) = found.address {
+            text.push_str(&format!(" at {address:#x}"));
+        }
+    }
+    if let (Some(module), Some(offset)) = (&place.module, place.offset) {
+        let name = module.rsplit('/').next().unwrap_or_default();
+        text.push_str(&format!(" in {name}+{offset:#x}"));
+    }
+    text
 }
 
 /// The memory map in a copy.

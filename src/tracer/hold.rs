@@ -18,8 +18,8 @@ use crate::isolate::{exit, park};
 use crate::policy::{Decision, Walk};
 use crate::sys::deadline::Deadline;
 use crate::sys::memory::Memory;
-use crate::sys::ptrace::PtraceError;
-use crate::sys::{Pid, Tid, fail};
+use crate::sys::ptrace::{PtraceError, Stopped};
+use crate::sys::{Pid, SigNo, Tid, fail};
 use crate::trace::Fault;
 
 use super::telling::verdict;
@@ -78,6 +78,20 @@ impl Held {
     pub(super) fn choose(&mut self) -> Action {
         self.action = self.walk.step();
         self.action
+    }
+
+    /// The action of the last step cannot be carried out; takes the next.
+    pub(super) fn pass(&mut self, why: &str) -> Action {
+        self.walk.pass(why);
+        self.choose()
+    }
+
+    pub(super) fn signal(&self) -> SigNo {
+        self.fault.signal
+    }
+
+    pub(super) fn thread(&self) -> &Stopped {
+        &self.fault.thread
     }
 
     pub(super) fn maps(&self) -> &Maps {
@@ -224,7 +238,8 @@ impl Tracer {
                     Err(why) => held.walk.pass(format!("{} is not possible: {why}", held.action)),
                 },
                 Action::Hold => held.walk.pass("hold is over, and nobody settled it"),
-                _ => return self.deliver_held(held),
+                Action::Deliver | Action::Suppress => return self.deliver_held(held),
+                other => held.walk.pass(format!("{other} is not tried after a probation")),
             }
             held.choose();
         }

@@ -17,6 +17,7 @@ mod hold;
 mod incident;
 mod on_demand;
 mod telling;
+mod throwing;
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ use crate::trace::{AttachError, Engine, Turn};
 
 use following::Following;
 use hold::Held;
+use throwing::Throwing;
 
 /// When audits follow an attachment, and the interval that stays.
 const AUDITS: [Duration; 4] = [
@@ -64,6 +66,7 @@ struct Tracer {
     incidents: u64,
     sites: Finder,
     held: Vec<Held>,
+    throwing: Throwing,
 }
 
 /// When to look for threads that slipped through.
@@ -138,6 +141,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         incidents: 0,
         sites: Finder::default(),
         held: Vec::new(),
+        throwing: Throwing::default(),
     })
 }
 

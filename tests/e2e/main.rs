@@ -52,5 +52,6 @@ mod show;
 mod storms;
 mod streams;
 mod symbols;
+mod throwing;
 mod verbs;
 mod workers;

@@ -24,12 +24,15 @@
 //! | `row` | a table's row for an address, and the caller's registers by it |
 //! | `code` | whose code an address is |
 //! | `walk` | the steps; `ending` knows the functions that nothing calls |
+//! | `data_area` | what becomes of an exception that leaves a call; `exceptions` says from where one would be caught |
 //! | `threads` | all threads of a capture |
 //! | `outer` | the outer frames of one thread, each with all registers that its callee preserved |
 
 mod cache;
 mod code;
+mod data_area;
 mod ending;
+mod exceptions;
 mod machine;
 mod outer;
 mod registers;
@@ -39,6 +42,8 @@ mod threads;
 mod walk;
 
 pub use cache::TableCache;
+pub use data_area::{Clause, Outcome, look_up};
+pub use exceptions::{Flight, flight};
 pub use outer::{OuterFrame, OuterFrames, Personality, Procedure};
 pub use registers::FrameRegisters;
 pub use tables::Tables;

@@ -257,6 +257,7 @@ fn line(headline: &str, outcome: &Outcome, small: &Report, path: &Path) -> Strin
         "" => String::new(),
         "deliver" => "; delivered".to_owned(),
         "suppress" => "; suppressed".to_owned(),
+        "throw" => "; turned into an exception".to_owned(),
         other => format!("; isolated by {other}"),
     };
     format!("{headline}{detail}{action}; report {}", path.display())

@@ -1,0 +1,165 @@
+//! From which frame a C++ exception would reach a handler, and none of the frames on its way would end the process.
+//!
+//! A faulting instruction is no call, so no table knows what an exception there should do: the exception starts from a
+//! caller, as if that had called a function that throws. Where the compiler knew that a callee throws nothing, the
+//! caller's table does not cover the call either, and the next frame outwards is tried.
+//!
+//! No frame is passed over that has destructors or handlers of its own: they would not run, and a lock that one of them
+//! releases would stay locked.
+//!
+//! Everything that is not known counts as an obstacle: another language's frame, a table that cannot be read, a clause
+//! that catches everything (LLVM says `noexcept` that way).
+
+use super::data_area::{Clause, Outcome, look_up};
+use super::{FoundBy, FrameKind, MemorySource, OuterFrame, OuterFrames};
+
+/// How many frames may be passed over.
+const MAX_POPPED: usize = 16;
+/// The longest name of a type that is read.
+const MAX_NAME: usize = 64;
+/// What a std::runtime_error is, by the names of its types in both C++ libraries.
+const CAUGHT_BY: [&[u8]; 2] = [b"St13runtime_error", b"St9exception"];
+
+/// Where an exception starts, and where it is caught.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flight {
+    /// The frame that appears to throw.
+    pub from: usize,
+    /// The frame that catches.
+    pub to: usize,
+}
+
+/// Why a start is no good.
+enum Refusal {
+    /// Another start may be better.
+    Here(String),
+    /// None is.
+    Everywhere(String),
+}
+
+/// Finds the innermost start of a std::runtime_error that is caught. `personality` is the routine of C++; `area` reads a
+/// data area from its address on.
+///
+/// # Errors
+///
+/// Why there is none, as a clause of a sentence.
+pub fn flight(
+    outer: &OuterFrames,
+    personality: u64,
+    memory: &dyn MemorySource,
+    area: &dyn Fn(u64) -> Vec<u8>,
+) -> Result<Flight, String> {
+    let frames = &outer.frames;
+    let mut last = "no frame catches it".to_owned();
+    for from in 1..frames.len().min(MAX_POPPED) {
+        let passed = frames[from - 1].procedure;
+        if passed.is_some_and(|procedure| procedure.lsda.is_some()) {
+            let why = format!(
+                "frame {} has destructors or handlers that would not run",
+                from - 1
+            );
+            return Err(if from == 1 {
+                why
+            } else {
+                format!("{last}, and {why}")
+            });
+        }
+        if frames[from].frame.found_by != FoundBy::Cfi || frames[from - 1].frame.kind == FrameKind::Signal {
+            return Err(format!("the registers of frame {from} are not all known"));
+        }
+        match caught(frames, from, personality, memory, area) {
+            Ok(to) => return Ok(Flight { from, to }),
+            Err(Refusal::Here(why)) => last = why,
+            Err(Refusal::Everywhere(why)) => return Err(why),
+        }
+    }
+    Err(last)
+}
+
+/// The frame that catches what frame `from` throws.
+fn caught(
+    frames: &[OuterFrame],
+    from: usize,
+    personality: u64,
+    memory: &dyn MemorySource,
+    area: &dyn Fn(u64) -> Vec<u8>,
+) -> Result<usize, Refusal> {
+    for (index, outer) in frames.iter().enumerate().skip(from) {
+        if outer.frame.kind != FrameKind::Code {
+            return Err(Refusal::Everywhere(format!("frame {index} is no ordinary code")));
+        }
+        let Some(procedure) = outer.procedure else {
+            return Err(Refusal::Everywhere(format!("frame {index} has no unwind table")));
+        };
+        let Some(routine) = procedure.personality else {
+            continue;
+        };
+        if routine.resolve(memory) != Some(personality) {
+            return Err(Refusal::Everywhere(format!(
+                "frame {index} is of another language"
+            )));
+        }
+        let Some(start) = procedure.lsda else {
+            continue;
+        };
+        let bytes = area(start);
+        let behind_call = outer.frame.pc.saturating_sub(1);
+        match look_up(&bytes, start, procedure.low, behind_call, memory) {
+            None => {
+                return Err(Refusal::Everywhere(format!(
+                    "the table of frame {index} cannot be read"
+                )));
+            }
+            Some(Outcome::Terminates) if index == from => {
+                return Err(Refusal::Here(format!("frame {index} expects no exception")));
+            }
+            Some(Outcome::Terminates) => {
+                return Err(Refusal::Here(format!("frame {index} is noexcept")));
+            }
+            Some(Outcome::Passes) => {}
+            Some(Outcome::Tried(clauses)) => {
+                if takes(&clauses, index, memory)? {
+                    return Ok(index);
+                }
+            }
+        }
+    }
+    Err(Refusal::Everywhere("no frame catches it".to_owned()))
+}
+
+/// Whether one of these clauses catches a std::runtime_error.
+fn takes(clauses: &[Clause], index: usize, memory: &dyn MemorySource) -> Result<bool, Refusal> {
+    for clause in clauses {
+        match clause {
+            Clause::Catches(type_info) if is_base(*type_info, memory) => return Ok(true),
+            Clause::Catches(_) => {}
+            Clause::CatchesAll => {
+                let why = format!("frame {index} catches everything, which may mean that it is noexcept");
+                return Err(Refusal::Here(why));
+            }
+            Clause::Specification => {
+                return Err(Refusal::Here(format!(
+                    "frame {index} has an exception specification"
+                )));
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a `type_info` (a table of functions, then the name) is that of std::runtime_error or of its base.
+fn is_base(type_info: u64, memory: &dyn MemorySource) -> bool {
+    let Some(name) = type_info.checked_add(8).and_then(|place| memory.word(place, 8)) else {
+        return false;
+    };
+    let mut text = Vec::new();
+    while text.len() < MAX_NAME {
+        let byte = memory.word(name.wrapping_add(text.len() as u64), 1);
+        match byte {
+            Some(0) | None => break,
+            Some(byte) => text.push(byte as u8),
+        }
+    }
+    let text = text.strip_prefix(b"*").unwrap_or(&text);
+    CAUGHT_BY.contains(&text)
+}

@@ -1,0 +1,175 @@
+//! Whether a fault can become an exception of its program, worked out from the thread's stack in place.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+
+use crate::capture::Capture;
+use crate::capture::maps::Maps;
+use crate::diagnose::unwind::{MemorySource, OuterFrame, TableCache, Unwinder, flight};
+use crate::diagnose::{AddressSpace, Image, ModuleSource};
+use crate::isolate::sites::is_c_library;
+use crate::isolate::throw;
+use crate::sys::memory::Memory;
+use crate::sys::ptrace::Stopped;
+
+/// The function that throws a std::runtime_error with a text, exported by libstdc++ for its own headers.
+const THROWS: &[u8] = b"_ZSt21__throw_runtime_errorPKc";
+/// The personality routine of C++.
+const PERSONALITY: &[u8] = b"__gxx_personality_v0";
+/// The most frames that are followed.
+const MAX_FRAMES: usize = 64;
+/// The most that is read of one function's data area, bytes.
+const MAX_AREA: usize = 32 << 10;
+/// How many files' symbols are remembered.
+const MAX_FILES: usize = 16;
+
+/// What is kept between faults.
+#[derive(Debug, Default)]
+pub(super) struct Throwing {
+    tables: TableCache,
+    files: Vec<((u32, u32), u64, Symbols)>,
+}
+
+/// Addresses in a file.
+#[derive(Clone, Copy, Debug)]
+struct Symbols {
+    throws: u64,
+    personality: u64,
+}
+
+/// The memory of a stopped thread.
+struct Live<'a>(&'a Memory);
+
+/// The module files of a copy.
+struct Files<'a> {
+    capture: &'a Capture,
+    files: &'a [OwnedFd],
+}
+
+impl Throwing {
+    /// Puts the thread in front of a throw.
+    ///
+    /// # Errors
+    ///
+    /// Why that is not possible, as a clause of a sentence.
+    pub(super) fn prepare(
+        &mut self,
+        thread: &Stopped,
+        capture: &Capture,
+        files: &[OwnedFd],
+        maps: &Maps,
+        text: &str,
+    ) -> Result<(), String> {
+        let source = Files { capture, files };
+        let symbols = self
+            .symbols(capture, &source)
+            .ok_or("the process has no C++ library that throws for others")?;
+        let memory = Memory::open(thread.tid());
+        let live = Live(&memory);
+        let registers = thread.registers().map_err(|error| error.to_string())?;
+        let space = AddressSpace::of(capture);
+        let mut unwinder = Unwinder::new(&space, &capture.facts.modules, None, &source, &mut self.tables);
+        let outer = unwinder.outer_frames(&registers, &live, MAX_FRAMES);
+        let area = |address| memory.read_span(address, MAX_AREA);
+        let flight = flight(&outer, symbols.personality, &live, &area)?;
+        allocates_safely(&outer.frames[..flight.from], maps)?;
+        let frame = &outer.frames[flight.from];
+        throw::prepare(thread, frame, symbols.throws, text, maps).map_err(|error| error.to_string())
+    }
+
+    /// The two functions' addresses in the process.
+    fn symbols(&mut self, capture: &Capture, source: &Files<'_>) -> Option<Symbols> {
+        let modules = &capture.facts.modules;
+        let place = modules
+            .iter()
+            .position(|module| file_name(&module.path).starts_with("libstdc++.so"))
+            .or((!modules.is_empty()).then_some(0))?;
+        let module = &modules[place];
+        let image = Image::open(source, place).ok()?;
+        let linked = image.address_of_offset(module.offset).ok()??;
+        let known = self
+            .files
+            .iter()
+            .find(|(device, inode, _)| (*device, *inode) == (module.device, module.inode));
+        let found = match known {
+            Some((.., symbols)) => *symbols,
+            None => {
+                let (mut throws, mut personality) = (None, None);
+                image
+                    .for_each_function(|name, address, _| match name {
+                        THROWS => throws = Some(address),
+                        PERSONALITY => personality = Some(address),
+                        _ => {}
+                    })
+                    .ok()?;
+                let symbols = Symbols {
+                    throws: throws?,
+                    personality: personality?,
+                };
+                self.files.truncate(MAX_FILES - 1);
+                self.files.insert(0, (module.device, module.inode, symbols));
+                symbols
+            }
+        };
+        let bias = module.low.wrapping_sub(linked);
+        Some(Symbols {
+            throws: found.throws.wrapping_add(bias),
+            personality: found.personality.wrapping_add(bias),
+        })
+    }
+}
+
+/// A throw allocates. Of the C library's functions only those that keep nothing on the stack are known not to be in the
+/// middle of an allocation: copying and comparing, where a bad pointer usually shows.
+fn allocates_safely(popped: &[OuterFrame], maps: &Maps) -> Result<(), String> {
+    for (index, outer) in popped.iter().enumerate() {
+        let in_library = maps
+            .find(outer.frame.pc)
+            .is_some_and(|mapping| is_c_library(&mapping.name) || mapping.name.contains("/ld-linux"));
+        let is_leaf = index == 0 && outer.cfa == Some(outer.frame.sp.wrapping_add(8));
+        if in_library && !is_leaf {
+            return Err("it is inside the C library, which may hold a lock of its own".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+impl MemorySource for Live<'_> {
+    fn word(&self, address: u64, size: usize) -> Option<u64> {
+        let bytes = self.0.read_span(address, size);
+        let word = bytes
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+        (bytes.len() == size).then_some(word)
+    }
+}
+
+impl Files<'_> {
+    fn file(&self, module: usize) -> io::Result<std::fs::File> {
+        let descriptor = self
+            .capture
+            .facts
+            .modules
+            .get(module)
+            .and_then(|module| module.descriptor);
+        let file = descriptor.and_then(|descriptor| self.files.get(usize::try_from(descriptor).ok()?));
+        let file = file.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it could not be opened"))?;
+        Ok(std::fs::File::from(file.as_fd().try_clone_to_owned()?))
+    }
+}
+
+impl ModuleSource for Files<'_> {
+    fn size(&self, module: usize) -> io::Result<u64> {
+        Ok(self.file(module)?.metadata()?.len())
+    }
+
+    fn read_at(&self, module: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file(module)?.read_at(buffer, offset)
+    }
+}

@@ -1,0 +1,102 @@
+//! A fault becomes a C++ exception of the thread that faulted: its handler catches it, and destructors run on the way.
+#![cfg(target_arch = "x86_64")]
+
+use crate::support::{Ended, Running, Sickbay, await_that, fixture};
+
+struct Subject {
+    sickbay: Sickbay,
+    supervisor: Running,
+}
+
+impl Subject {
+    fn start(sickbay: Sickbay) -> Self {
+        let sickbay = sickbay.option("--action", "throw");
+        let mut supervisor = sickbay.start(fixture("thrower"), &[] as &[&str]);
+        supervisor.stdout_line("ready ");
+        Self { sickbay, supervisor }
+    }
+
+    /// What the program says of itself once that many requests have failed.
+    #[track_caller]
+    fn state_after(&mut self, requests: &str, failed: usize) -> String {
+        self.supervisor.write(&format!("{requests}state\n"));
+        let wanted = format!("{failed} failed");
+        await_that(&wanted, || {
+            let said = self.supervisor.stdout_so_far();
+            let line = said
+                .lines()
+                .find(|line| line.starts_with("state: ") && line.ends_with(&wanted));
+            line.map(str::to_owned)
+        })
+    }
+
+    #[track_caller]
+    fn dies_with(mut self, reason: &str) {
+        assert_eq!(self.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+        let reports = self.sickbay.reports();
+        let report = reports.last().unwrap();
+        assert_eq!(report.text("action.taken"), "deliver", "{report:?}");
+        let said = report.text("action.reason");
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[test]
+fn the_handler_catches_the_fault_and_destructors_run() {
+    let mut subject = Subject::start(Sickbay::new());
+    let state = subject.state_after("good\nfault\n", 1);
+    assert_eq!(state, "state: free, 2 destructors, 1 failed");
+    let said = subject.supervisor.stdout_line("failed: ");
+    assert!(
+        said.starts_with("SIGSEGV: null pointer dereference at 0x0 in thrower+0x"),
+        "{said}"
+    );
+    let report = subject.sickbay.awaited_report();
+    assert_eq!(report.text("action.taken"), "throw", "{report:?}");
+
+    let many = "fault\n".repeat(20);
+    let state = subject.state_after(&format!("{many}good\n"), 21);
+    assert_eq!(state, "state: free, 23 destructors, 21 failed");
+}
+
+#[test]
+fn a_fault_in_the_c_library_is_thrown_from_its_caller() {
+    let mut subject = Subject::start(Sickbay::new());
+    assert_eq!(
+        subject.state_after("string\n", 1),
+        "state: free, 1 destructors, 1 failed"
+    );
+}
+
+#[test]
+fn what_cannot_be_thrown_takes_its_signal_and_never_terminates() {
+    let mut subject = Subject::start(Sickbay::new());
+    subject.supervisor.write("noexcept\n");
+    subject.dies_with("throw is not possible: frame 1 expects no exception");
+    let mut subject = Subject::start(Sickbay::new());
+    subject.supervisor.write("inlined\n");
+    subject.dies_with("throw is not possible: frame 0 has destructors or handlers that would not run");
+}
+
+#[test]
+fn a_program_without_exceptions_is_told_so() {
+    let sickbay = Sickbay::new().option("--action", "throw");
+    assert_eq!(sickbay.run(fixture("die"), &["null-write"]).code(), 139);
+    let reason = sickbay.only_report();
+    let reason = reason.text("action.reason").to_owned();
+    assert!(reason.contains("has no C++ library"), "{reason}");
+}
+
+#[cfg(feature = "fail-points")]
+#[test]
+fn a_tracer_that_dies_before_the_throw_leaves_the_signal() {
+    let sickbay = Sickbay::new();
+    let mark = sickbay.scratch().join("mark");
+    let sickbay = sickbay
+        .variable("SICKBAY_FAIL", "tracer.throw.prepared")
+        .variable("SICKBAY_FAIL_MARK", &mark);
+    let mut subject = Subject::start(sickbay);
+    subject.supervisor.write("fault\n");
+    assert_eq!(subject.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+    assert!(mark.exists());
+}

@@ -1,0 +1,95 @@
+// thrower: a worker answers lines on stdin, each as one request with a catch of its own around it, under a lock:
+//   good      prints "ok"                                fault    writes through a null pointer, in a leaf function
+//   string    passes a null pointer to strlen(3)         noexcept faults below a function that is noexcept
+//   inlined   faults in the function that holds the lock
+//   state     prints "state: locked|free, D destructors, F failed"
+// A request that fails prints "failed: " and what the exception says.
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <mutex>
+#include <pthread.h>
+#include <string>
+#include <thread>
+#include <unistd.h>
+
+static std::mutex mutex;
+static int destructors, failed;
+
+struct Witness {
+    ~Witness() { destructors++; }
+};
+
+__attribute__((noinline)) static void parse_header(volatile int *header)
+{
+    *header = 42;
+}
+
+__attribute__((noinline)) static size_t measure(const char *text)
+{
+    __asm__ volatile("" : "+r"(text));
+    return strlen(text);
+}
+
+// Called through pointers, as through another library: the compiler does not know that they throw nothing.
+static void (*volatile parse)(volatile int *) = parse_header;
+static size_t (*volatile length)(const char *) = measure;
+
+__attribute__((noinline)) static void quietly(volatile int *header) noexcept
+{
+    Witness witness;
+    parse(header);
+}
+
+__attribute__((noinline)) static void handle(const std::string &request)
+{
+    std::lock_guard<std::mutex> guard(mutex);
+    Witness witness;
+    void *null = nullptr;
+    __asm__ volatile("" : "+r"(null));
+    if (request == "fault")
+        parse(static_cast<volatile int *>(null));
+    else if (request == "string")
+        printf("%zu\n", length(static_cast<const char *>(null)));
+    else if (request == "noexcept")
+        quietly(static_cast<volatile int *>(null));
+    else if (request == "inlined")
+        *static_cast<volatile int *>(null) = 42;
+    puts("ok");
+}
+
+static void state()
+{
+    bool free = mutex.try_lock();
+    if (free)
+        mutex.unlock();
+    printf("state: %s, %d destructors, %d failed\n", free ? "free" : "locked", destructors, failed);
+}
+
+static void work()
+{
+    std::string request;
+    pthread_setname_np(pthread_self(), "worker");
+    printf("ready %d\n", getpid());
+    fflush(stdout);
+    while (std::getline(std::cin, request)) {
+        try {
+            if (request == "state")
+                state();
+            else
+                handle(request);
+        } catch (const std::exception &error) {
+            failed++;
+            printf("failed: %s\n", error.what());
+        }
+        fflush(stdout);
+    }
+}
+
+int main()
+{
+    std::thread worker(work);
+    worker.join();
+    return 0;
+}
