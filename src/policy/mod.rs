@@ -10,8 +10,10 @@ mod budget;
 mod decide;
 mod matching;
 mod noteworthy;
+mod taken;
 
 pub use budget::{Admission, Budget};
 pub use decide::{Decision, Walk, decide};
 pub use matching::{Danger, FaultFacts};
 pub use noteworthy::{Origin, is_noteworthy};
+pub use taken::{MAX_TAKEN, TakenThreads};

@@ -5,7 +5,7 @@ use crate::capture::maps::Maps;
 use crate::capture::{Capture, Frozen};
 use crate::config::Action;
 use crate::diagnose::{self, Cause, Diagnosis, NoModules};
-use crate::policy::{Danger, FaultFacts, Walk};
+use crate::policy::{Danger, FaultFacts, MAX_TAKEN, Walk};
 use crate::sys::memory::Memory;
 use crate::sys::{SigNo, fail};
 use crate::trace::Fault;
@@ -22,7 +22,13 @@ impl Tracer {
         fail::point("tracer.fault.considered");
         let diagnosis = diagnose::diagnose(&copied.capture, &NoModules);
         let place = Place::of(&copied);
-        let dangers: Vec<Danger> = diagnosis.iter().filter_map(corruption).collect();
+        let mut dangers: Vec<Danger> = diagnosis.iter().filter_map(corruption).collect();
+        if !self.taken.allow(fault.process, self.started.elapsed()) {
+            dangers.push(Danger {
+                what: format!("the process has lost {MAX_TAKEN} threads within ten minutes"),
+                allows: &[Action::Throw],
+            });
+        }
         let walk = Walk::begin(
             &FaultFacts {
                 module: place.module.as_deref(),

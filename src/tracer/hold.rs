@@ -150,6 +150,7 @@ impl Tracer {
     /// Begins the probation of a thread.
     pub(super) fn hold(&mut self, mut held: Held, sites: Option<Sites>, number: Option<u64>) {
         self.engine.keep(&held.fault);
+        self.taken.note(held.process(), self.started.elapsed());
         held.sites = sites;
         held.number = number;
         held.until = Instant::now() + self.service.isolation.probation.0;

@@ -29,7 +29,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::config::Service;
 use crate::ipc::{Census, Channel, ChannelError, FromTracer, Received, ToTracer, role_log};
 use crate::isolate::sites::Finder;
-use crate::policy::{Admission, Budget};
+use crate::policy::{Admission, Budget, TakenThreads};
 use crate::sys::ptrace::Options;
 use crate::sys::wake::Wake;
 use crate::sys::{Pid, fail, process, thread_end};
@@ -67,6 +67,7 @@ struct Tracer {
     sites: Finder,
     held: Vec<Held>,
     throwing: Throwing,
+    taken: TakenThreads,
 }
 
 /// When to look for threads that slipped through.
@@ -142,6 +143,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         sites: Finder::default(),
         held: Vec::new(),
         throwing: Throwing::default(),
+        taken: TakenThreads::default(),
     })
 }
 

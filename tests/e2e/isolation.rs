@@ -249,6 +249,23 @@ fn an_exec_by_another_thread_ends_a_hold_and_a_parked_thread() {
     );
 }
 
+/// Three threads may go; with the fourth the service is no longer what it was.
+#[test]
+fn past_the_budget_the_signal_takes_its_way() {
+    let mut subject = Subject::start("nothing", "\"exit\"");
+    for (index, lost) in ["0", "1", "2"].into_iter().enumerate() {
+        subject.supervisor.write(&format!("fault {lost}\n"));
+        await_that("the end of the thread", || {
+            (proc::tasks(subject.pid).len() == WORKERS - index).then_some(())
+        });
+    }
+    subject.supervisor.write("fault 3\n");
+    assert_eq!(subject.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+    let reports = subject.sickbay.reports();
+    let reason = reports.last().unwrap().text("action.reason");
+    assert!(reason.contains("has lost 3 threads"), "{reason}");
+}
+
 /// A fault without a rule against it, whose program is let go while the thread is held.
 #[test]
 fn letting_go_carries_out_what_was_decided() {
