@@ -14,8 +14,9 @@
 //!
 //! What remains: the time before the first repair is not known, so that one ignored signal can stretch a timeout to
 //! nearly twice its length, and the rest after the last one is waited in full. The timeouts of sockets (`SO_RCVTIMEO`)
-//! and of `io_uring_enter(2)` are no arguments of the call and are not followed. To lower the argument itself was
-//! dropped: it lies in a register that the program may expect unchanged, or in memory that may be shared.
+//! and of `io_uring_enter(2)` are no arguments of the call and are not followed, nor are the calls of 32-bit programs.
+//! To lower the argument itself was dropped: it lies in a register that the program may expect unchanged, or in memory
+//! that may be shared.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,8 @@ impl Timeouts {
     /// Makes a system call that the stop of this thread interrupted go on, or return if its timeout has passed.
     pub(super) fn repair(&mut self, thread: &Stopped, now: Instant) {
         let Ok(mut registers) = thread.registers() else {
-            return;
+            // Of a 32-bit program, whose calls are repaired and not followed.
+            return thread.restart_interrupted_call();
         };
         let interrupted = registers.clone();
         if !registers.restart_interrupted_call() {
