@@ -2,7 +2,7 @@
  * children end as they should. Written for i386 alone. */
 #define ROUNDS 5
 
-enum { EXIT = 1, FORK = 2, READ = 3, WRITE = 4, GETPID = 20, KILL = 37, WAITPID = 7, POLL = 168, RT_SIGACTION = 174, EPOLL_CREATE1 = 329, EPOLL_WAIT = 256, SCHED_YIELD = 158 };
+enum { EXIT = 1, FORK = 2, READ = 3, WRITE = 4, GETPID = 20, KILL = 37, WAITPID = 7, POLL = 168, RT_SIGACTION = 174, EPOLL_CREATE1 = 329, EPOLL_WAIT = 256, NANOSLEEP = 162 };
 enum { SIGUSR1 = 10, SIGWINCH = 28, SIGCHLD = 17 };
 
 static int call(int number, long a, long b, long c, long d)
@@ -64,9 +64,11 @@ static int wait_undisturbed(int epoll)
     char event[12];
     int child = call(FORK, 0, 0, 0, 0);
     if (child == 0) {
-        for (int turn = 0; turn < 50; turn++) {
+        /* With time to block again in between. */
+        long pause[2] = {0, 300000};
+        for (int turn = 0; turn < 20; turn++) {
+            call(NANOSLEEP, (long)pause, 0, 0, 0);
             call(KILL, self, SIGWINCH, 0, 0);
-            call(SCHED_YIELD, 0, 0, 0, 0);
         }
         call(KILL, self, SIGUSR1, 0, 0);
         call(EXIT, 7, 0, 0, 0);
