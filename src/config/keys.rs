@@ -31,6 +31,8 @@ pub(super) const SERVICE: Section = Section {
         "children",
         "on_fault",
         "freeze_timeout",
+        "stop_rate",
+        "on_stop_rate",
         "rule",
         "isolation",
         "report",

@@ -46,6 +46,20 @@ pub struct Service {
     pub logs: Logs,
     /// For how long a capture may wait for the other threads to stop.
     pub freeze_timeout: Span,
+    /// How many stops a second, for seconds on end, are too many; 0 for no limit.
+    pub stop_rate: u32,
+    /// What happens then.
+    pub on_stop_rate: OnStopRate,
+}
+
+/// What happens to a service that stops too often.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStopRate {
+    /// It is said once.
+    Warn,
+    /// The service is let go of, and runs on unsupervised.
+    Release,
 }
 
 /// How the processes of a service are found.
@@ -226,6 +240,8 @@ impl Service {
             report: ReportOptions::default(),
             logs: Logs::default(),
             freeze_timeout: Span::millis(100),
+            stop_rate: 2000,
+            on_stop_rate: OnStopRate::Warn,
         }
     }
 }

@@ -282,7 +282,7 @@ fn take_news(recording: &mut Recording, watch: &Watch, news: News) {
         News::Ended(end, descriptors) => recording.ended(watch, *end, descriptors),
         News::Counted(counted) => Some(format!("{counted} faults and ends were counted, not recorded")),
         News::Census | News::Unrecorded(_) | News::Took { .. } => None,
-        News::Warning(text) | News::Log(text) => Some(text),
+        News::Warning(text) | News::LettingGo(text) | News::Log(text) => Some(text),
         News::Replaced => {
             recording.tracer_gone(service);
             Some("the tracer died; the service runs on, and another tracer takes it up again".to_owned())

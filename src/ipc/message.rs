@@ -87,6 +87,9 @@ pub enum FromTracer {
         /// Who sent it.
         sender: Pid,
     },
+    /// The service stops too often, and its configuration says to let go of it then: that happens now, and the tracer
+    /// ends.
+    LettingGo(String),
     /// Something that the operator should know.
     Warning(String),
     /// A line of the tracer's log.

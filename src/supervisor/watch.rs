@@ -96,6 +96,8 @@ pub(crate) enum News {
     Took { signal: SigNo, sender: Pid },
     /// Something that the operator should know.
     Warning(String),
+    /// The tracer lets go, for that reason; [`News::LetGo`] follows.
+    LettingGo(String),
     /// A line of the tracer's log.
     Log(String),
     /// The tracer died; another one takes the service up again.
@@ -394,6 +396,10 @@ impl Watch {
             FromTracer::Unrecorded(process) => News::Unrecorded(process),
             FromTracer::Counted(counted) => News::Counted(counted),
             FromTracer::Took { signal, sender } => News::Took { signal, sender },
+            FromTracer::LettingGo(reason) => {
+                self.stage = Stage::LettingGo(Instant::now() + LAST_WORDS);
+                News::LettingGo(reason)
+            }
             FromTracer::Warning(text) => News::Warning(text),
             FromTracer::Log(line) => News::Log(line),
             FromTracer::Told(census) => {

@@ -8,6 +8,7 @@
 //! | `children` | which processes a process has started |
 //! | [`disposition`] | whether a signal would end the process |
 //! | [`waiting`] | which tracee to look at next, so that the cost does not grow with their number |
+//! | [`stop_rate`] | whether the service stops more often than is good for it |
 //! | [`status`] | the few fields of `/proc/TID/status` that tracing needs |
 //!
 //! Stops are looked at, never consumed (`WNOWAIT`): a stop that nobody answers is reported again, and if this
@@ -19,6 +20,7 @@ pub mod disposition;
 pub mod engine;
 pub mod machine;
 pub mod status;
+pub mod stop_rate;
 pub mod waiting;
 
 pub use attach::AttachError;

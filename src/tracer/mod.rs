@@ -16,6 +16,7 @@ mod handing;
 mod hold;
 mod incident;
 mod on_demand;
+mod stops;
 mod telling;
 mod throwing;
 
@@ -129,12 +130,14 @@ fn set_up() -> Result<Tracer, TracerError> {
     } else {
         Options::threads()
     };
+    let mut engine = Engine::new(options)?;
+    engine.limit_stops(service.stop_rate);
     Ok(Tracer {
         budget: Budget::per_minute(service.report.max_per_minute),
         service: *service,
         channel,
         wake,
-        engine: Engine::new(options)?,
+        engine,
         asked_for: Vec::new(),
         started: Instant::now(),
         audit: Audit { step: 0, due: None },
@@ -154,10 +157,7 @@ impl Tracer {
                 let (threads, processes) = (self.engine.threads(), self.engine.processes());
                 log::debug!("letting go of {threads} threads of {processes} processes");
                 fail::point("tracer.release");
-                return match self.budget.take_counted() {
-                    0 => Ok(()),
-                    counted => self.say(FromTracer::Counted(counted)),
-                };
+                return self.say_counted();
             }
             match self.engine.turn(&self.wake) {
                 Turn::Fault(fault) => self.incident(*fault)?,
@@ -171,9 +171,22 @@ impl Tracer {
                 }
                 Turn::Took(signal, sender) => self.took(signal, sender)?,
                 Turn::GoesOn(process) => self.goes_on(process),
+                Turn::TooManyStops(excess) => {
+                    if self.is_let_go_for(excess)? {
+                        return self.say_counted();
+                    }
+                }
                 Turn::Woken => {}
                 Turn::Nobody => self.wait_for_front(),
             }
+        }
+    }
+
+    /// Tells what was counted and not told yet.
+    fn say_counted(&mut self) -> Result<(), TracerError> {
+        match self.budget.take_counted() {
+            0 => Ok(()),
+            counted => self.say(FromTracer::Counted(counted)),
         }
     }
 
@@ -238,6 +251,9 @@ impl Tracer {
     fn configure(&mut self, service: Service) {
         if service.report.max_per_minute != self.service.report.max_per_minute {
             self.budget = Budget::per_minute(service.report.max_per_minute);
+        }
+        if service.stop_rate != self.service.stop_rate {
+            self.engine.limit_stops(service.stop_rate);
         }
         self.service = service;
     }

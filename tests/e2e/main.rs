@@ -49,6 +49,7 @@ mod real_programs;
 mod remote_calls;
 mod run;
 mod show;
+mod stop_rate;
 mod storms;
 mod streams;
 mod symbols;

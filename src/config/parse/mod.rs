@@ -122,8 +122,8 @@ fn store<'t>(document: &mut Document<'t>, table: &DeTable<'t>, store: &mut Store
 mod tests {
     use super::*;
     use crate::config::{
-        Action, Cmdline, CoreExtent, DontDump, Exits, Format, Isolation, Ladder, Logs, ReportOptions, Rule,
-        Service, Size, Span, Target,
+        Action, Cmdline, CoreExtent, DontDump, Exits, Format, Isolation, Ladder, Logs, OnStopRate,
+        ReportOptions, Rule, Service, Size, Span, Target,
     };
     use crate::sys::SigNo;
 
@@ -159,6 +159,8 @@ mod tests {
             children = false
             on_fault = ["suppress", "report"]
             freeze_timeout = "250ms"
+            stop_rate = 5000
+            on_stop_rate = "release"
             [[service.rule]]
             signals = ["SIGSEGV", "bus"]
             threads = "worker-*"
@@ -199,6 +201,8 @@ mod tests {
             children: false,
             on_fault: Ladder(vec![Action::Suppress, Action::Deliver]),
             freeze_timeout: Span::millis(250),
+            stop_rate: 5000,
+            on_stop_rate: OnStopRate::Release,
             rules: vec![
                 Rule {
                     signals: vec![SigNo::SEGV, SigNo::BUS],
@@ -207,13 +211,13 @@ mod tests {
                     functions: vec!["parse_*".into(), "render".into()],
                     causes: vec!["null *".into()],
                     deliver_as: Some(SigNo::TERM),
-                    origin: origin(10),
+                    origin: origin(12),
                     ..Rule::default()
                 },
                 Rule {
                     threads: vec!["io".into(), "net-?".into()],
                     action: Ladder(vec![Action::Suppress]),
-                    origin: origin(18),
+                    origin: origin(20),
                     ..Rule::default()
                 },
             ],

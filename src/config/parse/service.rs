@@ -8,7 +8,8 @@ use toml::de::DeTable;
 use super::values;
 use crate::config::document::Document;
 use crate::config::{
-    DontDump, Exits, Isolation, Logs, Origin, ReportOptions, Rule, Service, Size, Span, Target, keys,
+    DontDump, Exits, Isolation, Logs, OnStopRate, Origin, ReportOptions, Rule, Service, Size, Span, Target,
+    keys,
 };
 
 /// The highest pid that a kernel can be configured to give out: `PID_MAX_LIMIT`.
@@ -19,6 +20,8 @@ const MAX_MEMORY: Size = Size::mib(4096);
 const MAX_PER_MINUTE: u32 = 10_000;
 /// For how long a thread may be held: others may wait for it, and watchdogs for them.
 const PROBATION: (Span, Span) = (Span::millis(0), Span::millis(60_000));
+/// More stops a second than any tracer answers.
+const MAX_STOP_RATE: u32 = 1_000_000;
 /// For how long a capture may be allowed to keep a process stopped: well below any watchdog.
 const FREEZE_TIMEOUT: (Span, Span) = (Span::millis(1), Span::millis(10_000));
 
@@ -40,6 +43,18 @@ pub(super) fn service<'t>(
         table,
         "freeze_timeout",
         |document, value| document.quantity(value, FREEZE_TIMEOUT.0..=FREEZE_TIMEOUT.1),
+    );
+    document.set(&mut service.stop_rate, table, "stop_rate", |document, value| {
+        document.integer(value, 0..=MAX_STOP_RATE)
+    });
+    document.set(
+        &mut service.on_stop_rate,
+        table,
+        "on_stop_rate",
+        |document, value| {
+            let words = [("warn", OnStopRate::Warn), ("release", OnStopRate::Release)];
+            document.word(value, "answer to a high rate of stops", &words)
+        },
     );
     if let Some(value) = table.get("rule") {
         for (span, table) in document.tables(value, "service.rule") {

@@ -7,8 +7,8 @@ use crate::supervisor::program::Program;
 use crate::supervisor::watch::{News, Refusal};
 use crate::sys::fail;
 
-use super::Front;
 use super::error::{FrontError, system};
+use super::{Front, Outcome};
 
 impl Front {
     pub(super) fn news(&mut self, news: News) -> Result<(), FrontError> {
@@ -60,6 +60,12 @@ impl Front {
             News::Warning(text) => {
                 self.say(&text);
                 None
+            }
+            News::LettingGo(reason) => {
+                if self.program.is_none() && self.outcome.is_none() {
+                    self.outcome = Some(Outcome::Released);
+                }
+                Some(reason)
             }
             News::Log(line) => Some(line),
             News::Replaced => {

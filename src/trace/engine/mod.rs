@@ -17,6 +17,7 @@ mod turn;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::time::Instant;
 
 use crate::sys::fail;
 use crate::sys::ptrace::{Options, PtraceError, Stopped};
@@ -29,6 +30,7 @@ use super::children::children;
 use super::disposition::{Dispositions, Fate};
 use super::machine::{Answer, Machine, Notice};
 use super::status::Status;
+use super::stop_rate::{StopRate, TooManyStops};
 use super::waiting::{Waited, Waiting};
 use audit::Departing;
 use timeouts::Timeouts;
@@ -60,6 +62,9 @@ pub struct Engine {
     stops: u64,
     /// Whether threads that stop are let go, and not only let go on.
     is_leaving: bool,
+    rate: StopRate,
+    /// To be told when the stop that showed it is answered.
+    too_many: Option<TooManyStops>,
 }
 
 impl Engine {
@@ -76,7 +81,14 @@ impl Engine {
             followed: None,
             stops: 0,
             is_leaving: false,
+            rate: StopRate::new(0, Instant::now()),
+            too_many: None,
         })
+    }
+
+    /// How many stops a second are wanted; 0 for any number, as from the start.
+    pub fn limit_stops(&mut self, per_second: u32) {
+        self.rate = StopRate::new(per_second, Instant::now());
     }
 
     /// Takes up every thread of a process. Without success some may be seized already: the caller then ends
@@ -163,6 +175,9 @@ impl Engine {
     pub fn turn(&mut self, wake: &Wake) -> Turn {
         self.waiting.distrust();
         loop {
+            if let Some(excess) = self.too_many.take() {
+                return Turn::TooManyStops(excess);
+            }
             let event = match self.waiting.next(wake) {
                 Waited::Event(event) => event,
                 Waited::Woken => return Turn::Woken,
@@ -277,6 +292,7 @@ impl Engine {
 
     fn stopped(&mut self, thread: Stopped, stop: Stop) -> Option<Turn> {
         self.stops += 1;
+        self.too_many = self.rate.count(Instant::now).or(self.too_many);
         fail::point("tracer.stop.seen");
         let tid = thread.tid();
         if stop == Stop::Exec {

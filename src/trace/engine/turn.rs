@@ -7,6 +7,7 @@ use crate::sys::regs::GeneralRegisters;
 use crate::sys::signal::SigInfo;
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, StartTime, Tid};
+use crate::trace::stop_rate::TooManyStops;
 
 /// What one turn of the engine came to.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub enum Turn {
     Took(SigNo, Pid),
     /// A process goes on that was stopped as a whole.
     GoesOn(Pid),
+    /// The service stops more often than its limit allows.
+    TooManyStops(TooManyStops),
     /// The front, or a timer.
     Woken,
     /// No thread is traced.
