@@ -40,6 +40,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// Fields of `/proc/TID/stat`, and bits of the second (include/linux/sched.h).
 const START_TIME: usize = 22;
 const FLAGS: usize = 9;
+const PROCESSOR: usize = 39;
 const PF_EXITING: u64 = 0x4;
 const PF_KTHREAD: u64 = 0x0020_0000;
 
@@ -176,6 +177,11 @@ fn verify(pid: Pid, taken: Taken, listed: &[Tid]) -> Result<Taken, AttachError> 
 /// When a task started.
 pub fn start_time(tid: Tid) -> Option<StartTime> {
     stat_field(tid, START_TIME)?.parse().ok().map(StartTime)
+}
+
+/// The CPU that a task runs on, or ran on last.
+pub(super) fn last_cpu(tid: Tid) -> Option<usize> {
+    stat_field(tid, PROCESSOR)?.parse().ok()
 }
 
 /// Whether a task is on its way out (`PF_EXITING`): its memory is being given back, and nothing of it runs.

@@ -8,6 +8,7 @@
 //! | `children` | which processes a process has started |
 //! | [`disposition`] | whether a signal would end the process |
 //! | [`waiting`] | which tracee to look at next, so that the cost does not grow with their number |
+//! | `placement` | on which CPU the tracer runs while one thread storms |
 //! | [`stop_rate`] | whether the service stops more often than is good for it |
 //! | [`status`] | the few fields of `/proc/TID/status` that tracing needs |
 //!
@@ -19,6 +20,7 @@ mod children;
 pub mod disposition;
 pub mod engine;
 pub mod machine;
+mod placement;
 pub mod status;
 pub mod stop_rate;
 pub mod waiting;

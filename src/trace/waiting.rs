@@ -36,6 +36,8 @@ use crate::sys::wait::{self, Event, Look};
 use crate::sys::wake::Wake;
 use crate::sys::{Pid, Tid};
 
+use super::placement::Placement;
+
 /// How many of the recently active tracees are looked at.
 const RECENT: usize = 8;
 /// After so many looks in vain a tracee does not count as recently active.
@@ -106,6 +108,7 @@ pub struct Waiting {
     swept_at: Duration,
     /// How often the next one was put off.
     put_off: u32,
+    placement: Placement,
 }
 
 impl Waiting {
@@ -130,6 +133,7 @@ impl Waiting {
             swept_in: Duration::ZERO,
             swept_at: Duration::ZERO,
             put_off: 0,
+            placement: Placement::new(),
         })
     }
 
@@ -233,6 +237,7 @@ impl Waiting {
             .filter(|_| is_current)
             .or_else(|| peek(&self.kept, tid))?;
         self.touch(tid, false);
+        self.placement.stopped(tid);
         self.expect_more();
         Some(event)
     }
@@ -253,6 +258,7 @@ impl Waiting {
 
     fn begin_sweep(&mut self) {
         self.alarm_is_set = false;
+        self.placement.adjust();
         if !self.news {
             return;
         }
@@ -334,6 +340,7 @@ impl Waiting {
             self.found_is_complete = false;
         }
         self.touch(tid, false);
+        self.placement.stopped(tid);
         self.expect_more();
         event
     }

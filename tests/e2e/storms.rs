@@ -4,7 +4,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Ended, Sickbay, dying, fixture, proc, spawn};
+use crate::support::{Ended, Sickbay, await_that, dying, fixture, proc, skip, spawn};
 
 #[test]
 fn attaching_while_8_threads_spawn_threads() {
@@ -118,4 +118,32 @@ fn no_signal_is_taken_for_another_one() {
         (0, "every signal was the one that was sent\n"),
         "{outcome:#?}"
     );
+}
+
+/// Where one thread storms, its tracer shares its CPU; the storm over, it may run anywhere again.
+#[test]
+fn the_tracer_follows_a_storming_thread_and_returns() {
+    let allowed = |pid: i32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let list = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        list.unwrap().trim().to_owned()
+    };
+    let home = allowed(std::process::id() as i32);
+    if home.parse::<u32>().is_ok() {
+        return skip("only one CPU");
+    }
+    let mut program = spawn(Command::new(fixture("silence")).args(["1", "1", "1"]));
+    program.stdout_line("ready");
+    let (supervisor, _) = Sickbay::new().attach(program.pid());
+    let tracer = proc::await_all_traced(program.pid());
+    assert_eq!(allowed(tracer), home);
+    program.write("storm\n");
+    await_that("a move to one CPU", || allowed(tracer).parse::<u32>().ok());
+    program.signal(Signal::SIGSTOP);
+    await_that("the way back", || (allowed(tracer) == home).then_some(()));
+    assert_eq!(allowed(program.pid()), home, "the program is never moved");
+    program.signal(Signal::SIGKILL);
+    assert_eq!(supervisor.finish().code(), 0);
 }
