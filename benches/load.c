@@ -5,6 +5,9 @@
  *   signals MS   send a handled signal to itself for so long; answers "signals COUNT NANOSECONDS"
  *   ignored MS   the same with a signal whose default action is to be ignored
  *   spawn MS     create and join threads for so long; answers "spawn COUNT NANOSECONDS"
+ *   silent TURNS while four more threads storm with signals, send one to an idle thread and wait for its handler, so often, each time
+ *                to another one; answers "silent MEDIAN LONGEST", nanoseconds
+ *   fill MB      take that much memory and write to all of it; answers "fill MB"
  *   fault        answer "fault NANOSECONDS", the time since 1970, and write through a null pointer at once
  */
 #include "../tests/programs/fixture.h"
@@ -18,7 +21,11 @@
 /* The clock is looked at once in so many signals or threads. */
 #define BATCH 16
 
-static sem_t started;
+#define STORMING 4
+
+static sem_t started, answered;
+static pthread_t *idlers;
+static volatile int storming;
 static pthread_attr_t small;
 static volatile long handled;
 
@@ -50,6 +57,14 @@ static void count(int signal, siginfo_t *info, void *context)
     (void)info;
     (void)context;
     handled++;
+}
+
+static void answer(int signal, siginfo_t *info, void *context)
+{
+    (void)signal;
+    (void)info;
+    (void)context;
+    sem_post(&answered);
 }
 
 static void signal_itself(int signal)
@@ -86,6 +101,50 @@ static void measure(const char *what, long milliseconds, void (*once)(void))
     say("%s %ld %ld", what, done, end - begin);
 }
 
+static void *storm(void *nothing)
+{
+    while (storming)
+        signal_itself(SIGUSR1);
+    return nothing;
+}
+
+static int by_size(const void *left, const void *right)
+{
+    long difference = *(const long *)left - *(const long *)right;
+    return (difference > 0) - (difference < 0);
+}
+
+static void silent(long turns, long threads)
+{
+    pthread_t others[STORMING];
+    long *took = calloc(turns, sizeof *took);
+    need(took && turns > 0 && threads > 1, "silent");
+    storming = 1;
+    for (int index = 0; index < STORMING; index++)
+        need(pthread_create(&others[index], NULL, storm, NULL) == 0, "pthread_create");
+    for (long turn = 0; turn < turns; turn++) {
+        long begin = nanoseconds(CLOCK_MONOTONIC);
+        need(pthread_kill(idlers[1 + turn * 7919 % (threads - 1)], SIGUSR2) == 0, "pthread_kill");
+        while (sem_wait(&answered) != 0)
+            ;
+        took[turn] = nanoseconds(CLOCK_MONOTONIC) - begin;
+    }
+    storming = 0;
+    for (int index = 0; index < STORMING; index++)
+        pthread_join(others[index], NULL);
+    qsort(took, turns, sizeof *took, by_size);
+    say("silent %ld %ld", took[turns / 2], took[turns - 1]);
+    free(took);
+}
+
+static void fill(long megabytes)
+{
+    char *memory = malloc(megabytes << 20);
+    need(memory != NULL, "malloc");
+    memset(memory, 1, megabytes << 20);
+    say("fill %ld", megabytes);
+}
+
 static void run_on(int cpu)
 {
     cpu_set_t set;
@@ -106,12 +165,13 @@ static void fault(void)
 int main(int argc, char **argv)
 {
     long threads = number_or(argc, argv, 1, 1), argument = 0;
-    need(sem_init(&started, 0, 0) == 0 && pthread_attr_init(&small) == 0, "initialise");
+    idlers = calloc(threads, sizeof *idlers);
+    need(idlers && sem_init(&started, 0, 0) == 0 && sem_init(&answered, 0, 0) == 0 && pthread_attr_init(&small) == 0, "initialise");
     need(pthread_attr_setstacksize(&small, STACK_BYTES) == 0, "stack size");
     handle(SIGUSR1, count, SA_RESTART);
+    handle(SIGUSR2, answer, SA_RESTART);
     for (long index = 1; index < threads; index++) {
-        pthread_t thread;
-        need(pthread_create(&thread, &small, idle, NULL) == 0, "pthread_create");
+        need(pthread_create(&idlers[index], &small, idle, NULL) == 0, "pthread_create");
     }
     for (long index = 1; index < threads; index++)
         while (sem_wait(&started) != 0)
@@ -129,6 +189,10 @@ int main(int argc, char **argv)
             measure(command, argument, ignore_one);
         else if (strcmp(command, "spawn") == 0)
             measure(command, argument, spawn_one);
+        else if (strcmp(command, "silent") == 0)
+            silent(argument, threads);
+        else if (strcmp(command, "fill") == 0)
+            fill(argument);
         else if (strcmp(command, "fault") == 0)
             fault();
     }

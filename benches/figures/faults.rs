@@ -1,10 +1,14 @@
-//! From a fault to the end of the process, and to the complete report, with the report's own pause ledger.
+//! From a fault to the end of the process, and to the complete report, with the report's own pause ledger; what others take
+//! to look at as many threads.
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::process::Cpus;
@@ -14,13 +18,102 @@ use super::table::Row;
 
 const ROUNDS: usize = 5;
 
-/// Faults beside 1, 100 and 1,000 threads.
+/// Other tools that copy or show every thread of a process.
+const PEERS: [&str; 3] = ["eu-stack", "gcore", "gdb"];
+/// What the large process of [`measure_large`] has written to, MB, and what has to be free beside it.
+const LARGE: usize = 4096;
+const SPARE: usize = 2048;
+
+/// Faults beside 1, 100 and 1,000 threads, and one that is looked at alone.
 pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for threads in [1, 100, 1000] {
         rows.extend(beside(programs, threads)?);
     }
+    let pause = rows
+        .iter_mut()
+        .find(|row| row.what == "pause of the others, us" && row.threads == 1000);
+    if let Some(pause) = pause {
+        add_peers(programs, pause)?;
+    }
+    rows.extend(alone(programs, 1000)?);
     Ok(rows)
+}
+
+/// A fault in a process of 4 GB, supervised and bare in turn. None where the machine has too little memory.
+pub(crate) fn measure_large(programs: &Programs) -> Result<Vec<Row>> {
+    if free_megabytes()? < LARGE + SPARE {
+        return Ok(Vec::new());
+    }
+    let mut end = row("fault to the end of a process of 4 GB, ms", 1, "<= bare + 20 ms");
+    for _ in 0..3 {
+        for tracer in [Tracer::Nobody, Tracer::Sickbay] {
+            let mut load = programs.load(1)?;
+            load.fill(LARGE)?;
+            let tracing = programs.trace(&load, tracer, Cpus::Any)?;
+            let fault = load.fault()?;
+            load.end()?;
+            match tracer {
+                Tracer::Nobody => end.bare.push(milliseconds_since(fault)),
+                _ => end.ours.push(milliseconds_since(fault)),
+            }
+            tracing.end()?;
+        }
+    }
+    Ok(vec![end])
+}
+
+/// A signal that another process sends and the policy suppresses stops its one thread alone.
+fn alone(programs: &Programs, threads: usize) -> Result<Vec<Row>> {
+    let mut faulting = row("pause of one thread alone, us", threads, "<= 1 ms");
+    let mut others = row("pause of the others meanwhile, us", threads, "0");
+    for _ in 0..ROUNDS {
+        let load = programs.load(threads)?;
+        let mut tracing = programs.suppress(&load)?;
+        kill(Pid::from_raw(load.pid()), Signal::SIGTERM)?;
+        tracing.process.as_mut().context("no tracer")?.hear("report")?;
+        tracing.release()?;
+        for (name, us) in ledger(&only_report(&programs.state())?) {
+            match name.as_str() {
+                "pause of the faulting thread" => faulting.ours.push(us),
+                "pause of the others" => others.ours.push(us),
+                _ => {}
+            }
+        }
+    }
+    Ok(vec![faulting, others])
+}
+
+/// How long the other tools take for a process with as many threads, which they hold meanwhile.
+fn add_peers(programs: &Programs, row: &mut Row) -> Result<()> {
+    let load = programs.load(row.threads)?;
+    let pid = load.pid().to_string();
+    for name in PEERS {
+        let mut command = Command::new(name);
+        match name {
+            "gcore" => command.arg("-o").arg(programs.scratch().join("core")),
+            "gdb" => command.args(["-nx", "-q", "-batch", "-ex", "thread apply all bt", "-p"]),
+            _ => command.arg("-p"),
+        };
+        command
+            .arg(&pid)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let began = Instant::now();
+        // Its status says whether every frame was found, which is not what is compared.
+        if command.status().is_ok() {
+            row.add_other(name, began.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    Ok(())
+}
+
+fn free_megabytes() -> Result<usize> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    Ok(kib.context("no MemAvailable")? / 1024)
 }
 
 fn beside(programs: &Programs, threads: usize) -> Result<Vec<Row>> {

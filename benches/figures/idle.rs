@@ -23,6 +23,7 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
         "<= 8 stripped",
         size as f64 / 1e6,
     )];
+    let mut tracers = Vec::new();
     for (threads, memory) in [(100, "<= 8"), (10_000, "<= 24")] {
         let load = programs.load(threads)?;
         let tracing = programs.trace(&load, Tracer::Sickbay, Cpus::Any)?;
@@ -34,6 +35,9 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
         for ((name, pid), before) in [("front", front), ("tracer", tracer)].into_iter().zip(before) {
             let switches = status(pid, "voluntary_ctxt_switches")? - before?;
             let resident = status(pid, "VmRSS")? / 1024.0;
+            if name == "tracer" {
+                tracers.push((threads, resident));
+            }
             rows.push(row(
                 &format!("RSS of the idle {name}, MiB"),
                 threads,
@@ -49,6 +53,15 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
             ));
         }
         tracing.release()?;
+    }
+    if let [(few, less), (many, more)] = tracers[..] {
+        let growth = (more - less) * 1024.0 * 1024.0 / (many - few) as f64;
+        rows.push(row(
+            "memory for each further idle thread, B",
+            many,
+            "<= 1024",
+            growth,
+        ));
     }
     Ok(rows)
 }

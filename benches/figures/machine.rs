@@ -13,7 +13,20 @@ pub(crate) struct Machine {
     kernel: String,
     load: String,
     date: String,
+    is_virtual: bool,
+    /// Tools to compare with that are not installed.
+    missing: Vec<&'static str>,
 }
+
+/// What is compared, and the Debian packages that have it.
+const PEERS: [(&str, &str); 6] = [
+    ("strace", "strace"),
+    ("gdb", "gdb"),
+    ("gcore", "gdb"),
+    ("eu-stack", "elfutils"),
+    ("redis-server", "redis-server"),
+    ("redis-benchmark", "redis-tools"),
+];
 
 impl Machine {
     /// The one that this runs on.
@@ -32,6 +45,10 @@ impl Machine {
                 .trim()
                 .to_owned(),
             load: load.split(' ').next().unwrap_or_default().to_owned(),
+            is_virtual: processors
+                .lines()
+                .any(|line| line.starts_with("flags") && line.split(' ').any(|flag| flag == "hypervisor")),
+            missing: missing(),
             date: jiff::Timestamp::now().to_string().chars().take(10).collect(),
         }
     }
@@ -47,6 +64,7 @@ impl Machine {
             "processor": self.processor,
             "cores": self.cores,
             "kernel": self.kernel,
+            "virtual": self.is_virtual,
             "load_before": self.load,
             "date": self.date,
         })
@@ -61,10 +79,34 @@ impl fmt::Display for Machine {
             kernel,
             load,
             date,
+            is_virtual,
+            missing,
         } = self;
+        let kind = if *is_virtual { " of a virtual machine" } else { "" };
         write!(
             formatter,
-            "{processor}, {cores} CPUs, Linux {kernel}, {date}; load average before: {load}"
-        )
+            "{processor}, {cores} CPUs{kind}, Linux {kernel}, {date}; load average before: {load}"
+        )?;
+        if !missing.is_empty() {
+            write!(
+                formatter,
+                "\nnot compared, since not installed: {}",
+                missing.join(" ")
+            )?;
+        }
+        Ok(())
     }
+}
+
+/// The packages that are missing.
+fn missing() -> Vec<&'static str> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |program: &str| std::env::split_paths(&path).any(|place| place.join(program).is_file());
+    let mut missing: Vec<&str> = PEERS
+        .iter()
+        .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    missing.dedup();
+    missing
 }

@@ -50,7 +50,7 @@ const KINDS: [Kind; 3] = [
     },
 ];
 
-/// Tracer and tracee on one CPU, and on two.
+/// Tracer and tracee on one CPU, on two, and the tracer wherever it goes.
 pub(crate) fn measure(programs: &Programs, cores: usize) -> Result<Vec<Row>> {
     let mut loads = Vec::new();
     for threads in [1, 1000, 8000] {
@@ -58,8 +58,13 @@ pub(crate) fn measure(programs: &Programs, cores: usize) -> Result<Vec<Row>> {
     }
     let mut rows = Vec::new();
     for kind in &KINDS {
-        for (placement, of_tracer) in [("one CPU", 0), ("two CPUs", 1)] {
-            if of_tracer >= cores {
+        let placements = [
+            ("one CPU", Cpus::One(0)),
+            ("two CPUs", Cpus::One(1)),
+            ("any CPU", Cpus::Any),
+        ];
+        for (placement, cpus) in placements {
+            if cores < 2 && cpus != Cpus::One(0) {
                 continue;
             }
             let mut with_one = None;
@@ -68,10 +73,13 @@ pub(crate) fn measure(programs: &Programs, cores: usize) -> Result<Vec<Row>> {
                 .filter(|(threads, _)| kind.sizes.contains(threads))
             {
                 load.run_on(0)?;
-                let mut row = pair(programs, kind, load, Cpus::One(of_tracer))?;
-                if kind.peers && *threads <= PEERS && of_tracer == 0 {
-                    row.strace = peer(programs, kind, load, Tracer::Strace)?;
-                    row.gdb = peer(programs, kind, load, Tracer::Gdb)?;
+                let mut row = pair(programs, kind, load, cpus)?;
+                if kind.peers && *threads <= PEERS && cpus == Cpus::One(0) {
+                    for tracer in [Tracer::Strace, Tracer::Gdb] {
+                        if let Some(rate) = peer(programs, kind, load, tracer)? {
+                            row.add_peer(tracer, rate);
+                        }
+                    }
                 }
                 row.threads = *threads;
                 row.placement = placement;
@@ -106,11 +114,11 @@ fn once(programs: &Programs, kind: &Kind, load: &mut Load, tracer: Tracer, cpus:
 }
 
 /// A tracer that may not be installed, or not work here, is left out.
-fn peer(programs: &Programs, kind: &Kind, load: &mut Load, tracer: Tracer) -> Result<super::sample::Sample> {
+fn peer(programs: &Programs, kind: &Kind, load: &mut Load, tracer: Tracer) -> Result<Option<f64>> {
     let Ok(tracing) = programs.trace(load, tracer, Cpus::One(0)) else {
-        return Ok(Default::default());
+        return Ok(None);
     };
     let rate = load.rate(kind.command, TIME)?;
     tracing.release()?;
-    Ok([rate].into_iter().collect())
+    Ok(Some(rate))
 }

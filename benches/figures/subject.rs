@@ -1,6 +1,6 @@
 //! The process under test (`benches/load.c`) and those that trace it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -67,10 +67,15 @@ impl Programs {
         Ok(Load(process))
     }
 
-    /// Has a process traced.
+    /// Has the process under test traced.
     pub(crate) fn trace(&self, load: &Load, tracer: Tracer, cpus: Cpus) -> Result<Tracing> {
+        self.attach(load.pid(), tracer, cpus)
+    }
+
+    /// Has any process traced.
+    pub(crate) fn attach(&self, pid: i32, tracer: Tracer, cpus: Cpus) -> Result<Tracing> {
         let began = Instant::now();
-        let pid = load.pid().to_string();
+        let pid = pid.to_string();
         let (mut command, stream, ready) = match tracer {
             Tracer::Nobody => {
                 return Ok(Tracing {
@@ -107,6 +112,25 @@ impl Programs {
             process: Some(process),
             attached_in: began.elapsed(),
         })
+    }
+
+    /// Has a process traced whose signals from others are suppressed.
+    pub(crate) fn suppress(&self, load: &Load) -> Result<Tracing> {
+        let began = Instant::now();
+        let mut command = self.sickbay(&load.pid().to_string());
+        command.args(["--action", "suppress"]);
+        let mut process = Process::start(&mut command, Cpus::Any, Stream::Error)?;
+        process.hear("attached")?;
+        Ok(Tracing {
+            tracer: Tracer::Sickbay,
+            process: Some(process),
+            attached_in: began.elapsed(),
+        })
+    }
+
+    /// A directory that is removed in the end.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.state.path()
     }
 
     /// Where reports go.
@@ -158,6 +182,27 @@ impl Load {
         Ok(count / nanoseconds * 1e9)
     }
 
+    /// Milliseconds from a signal to a silent thread until its handler has run while others storm: the middle of so many,
+    /// and the longest.
+    pub(crate) fn silent(&mut self, turns: usize) -> Result<(f64, f64)> {
+        self.0.say(&format!("silent {turns}"))?;
+        let answer = self.0.hear("silent")?;
+        let mut numbers = answer
+            .split(' ')
+            .skip(1)
+            .filter_map(|word| word.parse::<f64>().ok());
+        match (numbers.next(), numbers.next()) {
+            (Some(middle), Some(longest)) => Ok((middle / 1e6, longest / 1e6)),
+            _ => anyhow::bail!("failed to read '{answer}'"),
+        }
+    }
+
+    /// Has it take that much memory, MB, and write to all of it.
+    pub(crate) fn fill(&mut self, megabytes: usize) -> Result<()> {
+        self.0.say(&format!("fill {megabytes}"))?;
+        self.0.hear("fill").map(drop)
+    }
+
     /// Has it write through a null pointer; returns the time since 1970 of that.
     pub(crate) fn fault(&mut self) -> Result<Duration> {
         self.0.say("fault")?;
@@ -172,7 +217,27 @@ impl Load {
     }
 }
 
+impl Tracer {
+    /// What it is called in the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Floor | Self::FloorOfOne => "floor",
+            Self::Sickbay => "sickbay",
+            Self::Strace => "strace",
+            Self::Gdb => "gdb",
+        }
+    }
+}
+
 impl Tracing {
+    /// Waits for the tracer to end by itself.
+    pub(crate) fn end(mut self) -> Result<()> {
+        self.process
+            .as_mut()
+            .map_or(Ok(()), |process| process.end().map(drop))
+    }
+
     /// Has the tracer let go and end.
     pub(crate) fn release(mut self) -> Result<()> {
         let signal = match self.tracer {

@@ -1,5 +1,6 @@
 //! The table: one figure a row, ours beside the others measured in the same run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::machine::Machine;
 use super::sample::Sample;
+use super::subject::Tracer;
 
 /// One figure.
 #[derive(Debug, Default)]
@@ -23,17 +25,15 @@ pub(crate) struct Row {
     pub(crate) floor: Sample,
     /// Sickbay.
     pub(crate) ours: Sample,
-    /// strace.
-    pub(crate) strace: Sample,
-    /// gdb.
-    pub(crate) gdb: Sample,
+    /// Other tools, by their names.
+    pub(crate) peers: Vec<(&'static str, Sample)>,
     /// What is to be reached, in words.
     pub(crate) goal: &'static str,
     /// Ours at this number of threads as a part of ours with one.
     pub(crate) beside_one: Option<f64>,
 }
 
-const TITLES: [&str; 11] = [
+const TITLES: [&str; 12] = [
     "figure",
     "threads",
     "on",
@@ -41,10 +41,11 @@ const TITLES: [&str; 11] = [
     "floor",
     "ours",
     "+-",
+    "/bare",
     "/floor",
     "/1 thread",
     "goal",
-    "strace, gdb",
+    "others",
 ];
 
 /// Prints all rows.
@@ -62,7 +63,7 @@ pub(crate) fn print(machine: &Machine, rows: &[Row]) {
             .zip(&widths)
             .enumerate()
             .map(|(column, (cell, width))| {
-                if column == 0 || column == 2 || column >= 9 {
+                if column == 0 || column == 2 || column >= 10 {
                     format!("{cell:<width$}")
                 } else {
                     format!("{cell:>width$}")
@@ -71,7 +72,7 @@ pub(crate) fn print(machine: &Machine, rows: &[Row]) {
         println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
     }
     println!(
-        "\nMedians. +-: half the distance between the quartiles of ours. /floor: median of the ratios in pairs."
+        "\nMedians. +-: half the distance between the quartiles of ours. /bare, /floor: median of the ratios in pairs."
     );
 }
 
@@ -83,12 +84,39 @@ pub(crate) fn write(path: &Path, machine: &Machine, rows: &[Row]) -> Result<()> 
 }
 
 impl Row {
-    fn cells(&self) -> [String; 11] {
-        let against_floor = (!self.floor.is_empty()).then(|| self.ours.ratio(&self.floor));
-        let peers: Vec<String> = [&self.strace, &self.gdb].into_iter().map(middle).collect();
+    /// Adds a measurement of another tool.
+    pub(crate) fn add_peer(&mut self, peer: Tracer, value: f64) {
+        self.add_other(peer.name(), value);
+    }
+
+    /// Adds a measurement of another tool, by its name.
+    pub(crate) fn add_other(&mut self, name: &'static str, value: f64) {
+        match self.peers.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sample)) => sample.push(value),
+            None => self.peers.push((name, [value].into_iter().collect())),
+        }
+    }
+
+    fn cells(&self) -> [String; 12] {
+        let against = |other: &Sample| {
+            let both = !self.ours.is_empty() && !other.is_empty();
+            if both {
+                format!("{:.2}", self.ours.ratio(other))
+            } else {
+                String::new()
+            }
+        };
+        let peers = self
+            .peers
+            .iter()
+            .map(|(name, sample)| format!("{name} {}", middle(sample)));
         [
             self.what.clone(),
-            self.threads.to_string(),
+            if self.threads == 0 {
+                String::new()
+            } else {
+                self.threads.to_string()
+            },
             self.placement.to_owned(),
             middle(&self.bare),
             middle(&self.floor),
@@ -98,18 +126,13 @@ impl Row {
             } else {
                 String::new()
             },
-            against_floor
-                .map(|ratio| format!("{ratio:.2}"))
-                .unwrap_or_default(),
+            against(&self.bare),
+            against(&self.floor),
             self.beside_one
                 .map(|ratio| format!("{ratio:.2}"))
                 .unwrap_or_default(),
             self.goal.to_owned(),
-            if self.strace.is_empty() && self.gdb.is_empty() {
-                String::new()
-            } else {
-                peers.join(", ")
-            },
+            peers.collect::<Vec<_>>().join(", "),
         ]
     }
 
@@ -126,8 +149,8 @@ impl Row {
             "bare": values(&self.bare),
             "floor": values(&self.floor),
             "ours": values(&self.ours),
-            "strace": values(&self.strace),
-            "gdb": values(&self.gdb),
+            "peers": self.peers.iter().map(|(name, sample)| (*name, values(sample))).collect::<BTreeMap<_, _>>(),
+            "ours_to_bare": (!self.bare.is_empty() && !self.ours.is_empty()).then(|| self.ours.ratio(&self.bare)),
             "ours_to_floor": (!self.floor.is_empty()).then(|| self.ours.ratio(&self.floor)),
             "ours_to_one_thread": self.beside_one,
             "goal": self.goal,
