@@ -85,10 +85,12 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
         report.code = code(capture, diagnosis);
         let recursion = faulting_stack(capture, sources.stacks);
         let recursion = recursion.and_then(|stack| recursion::find(stack, |frame| symbols.start_of(frame)));
-        place::complete(&mut report, diagnosis, recursion.as_ref(), &mut symbols);
+        let circle = recursion.iter().flat_map(|recursion| &recursion.functions);
+        let circle: Vec<String> = circle.map(|frame| symbols.name_of(frame)).collect();
+        let recursion = recursion.as_ref().map(|recursion| (recursion, circle.as_slice()));
+        place::complete(&mut report, diagnosis, recursion);
         let signal = facts.fault.as_ref().map(|fault| fault.signal);
-        report.fingerprint =
-            signal.map(|signal| fingerprint::of(capture, signal, diagnosis, &space, &report.modules));
+        report.fingerprint = signal.map(|signal| fingerprint::of(&report, signal, diagnosis, &circle));
     }
     if let Some(ended) = &job.ended {
         report.exit = Exit {

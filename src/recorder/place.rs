@@ -2,10 +2,9 @@
 
 use super::recursion::Recursion;
 use super::short_name::short_name;
-use super::symbols::Symbols;
 use crate::diagnose::{Cause, Diagnosis};
 use crate::report::Report;
-use crate::report::model::{Frame, FrameKind, Thread};
+use crate::report::model::{Frame, FrameKind};
 
 /// What a diagnosis says of a fault that the program's own handler took; the place belongs to the fault.
 const HANDLED: &str = "; the program's own handler";
@@ -48,15 +47,15 @@ const CARRYING: [&str; 24] = [
     "runtime.",
 ];
 
-/// Completes the sentence of a report about a diagnosis with its place. The frames are there already.
+/// Completes the sentence of a report about a diagnosis with its place. The frames are there already; a recursion comes
+/// with the names of its functions.
 pub(super) fn complete(
     report: &mut Report,
     diagnosis: &Diagnosis,
-    recursion: Option<&Recursion>,
-    symbols: &mut Symbols<'_>,
+    recursion: Option<(&Recursion, &[String])>,
 ) {
     let said = if diagnosis.cause == Cause::StackOverflow {
-        recursion.map(|recursion| called_itself(recursion, symbols))
+        recursion.map(|(recursion, names)| called_itself(recursion, names))
     } else {
         None
     };
@@ -67,63 +66,68 @@ pub(super) fn complete(
     }
 }
 
-/// The frame that a fault is about; none for signals that are not about what the thread did.
+/// The frame that a fault is about, for the sentence; an assertion's message says it already.
 fn frame_of<'r>(report: &'r Report, diagnosis: &Diagnosis) -> Option<&'r Frame> {
-    let thread = report
-        .threads
-        .iter()
-        .find(|thread| Some(thread.tid) == diagnosis.subject_tid)?;
+    if diagnosis.cause == Cause::AssertionFailed {
+        return None;
+    }
+    let mut threads = report.threads.iter();
+    let thread = threads.find(|thread| Some(thread.tid) == diagnosis.subject_tid)?;
+    thread.frames.get(position(&thread.frames, diagnosis)?)
+}
+
+/// Which frame a fault is about; none for signals that are not about what the thread did.
+pub(super) fn position(frames: &[Frame], diagnosis: &Diagnosis) -> Option<usize> {
     match diagnosis.cause {
         Cause::SentByProcess
         | Cause::RaisedByKernel
         | Cause::Terminal
         | Cause::Timer
         | Cause::CpuTimeLimit
+        | Cause::Watchdog
         | Cause::Killed
         | Cause::OutOfMemory
         | Cause::FailureStatus
         | Cause::Exited
         | Cause::Unknown => None,
-        // Its message says where.
-        Cause::AssertionFailed => None,
         Cause::Abort
+        | Cause::AssertionFailed
         | Cause::UncaughtException
         | Cause::RustPanic
         | Cause::HeapCorruption
         | Cause::StackSmashing
         | Cause::Fortify
-        | Cause::RaisedByItself => responsible(thread),
-        Cause::JumpToNull | Cause::JumpToUnmapped | Cause::ExecuteNonExecutable => caller(thread, diagnosis),
-        _ => at_fault(thread, diagnosis),
+        | Cause::RaisedByItself => frames.iter().position(is_responsible),
+        Cause::JumpToNull | Cause::JumpToUnmapped | Cause::ExecuteNonExecutable => {
+            // Who jumped.
+            let behind = at_fault(frames, diagnosis)? + 1;
+            let caller = frames
+                .iter()
+                .skip(behind)
+                .position(|frame| frame.symbol.is_some())?;
+            Some(behind + caller)
+        }
+        _ => at_fault(frames, diagnosis),
     }
 }
 
 /// The frame where the fault happened, also behind the handler that took it.
-fn at_fault<'t>(thread: &'t Thread, diagnosis: &Diagnosis) -> Option<&'t Frame> {
+fn at_fault(frames: &[Frame], diagnosis: &Diagnosis) -> Option<usize> {
     let pc = diagnosis.pc?;
-    thread.frames.iter().find(|frame| frame.pc.0 == pc)
+    frames.iter().position(|frame| frame.pc.0 == pc)
 }
 
-/// The frame behind the one where the fault happened: who jumped.
-fn caller<'t>(thread: &'t Thread, diagnosis: &Diagnosis) -> Option<&'t Frame> {
-    let pc = diagnosis.pc?;
-    let behind = thread.frames.iter().skip_while(|frame| frame.pc.0 != pc);
-    behind.skip(1).find(|frame| frame.symbol.is_some())
-}
-
-/// The innermost frame that does not belong to the machinery of dying.
-fn responsible(thread: &Thread) -> Option<&Frame> {
-    thread.frames.iter().find(|frame| {
-        let module = frame.module.as_deref().unwrap_or_default();
-        let symbol = frame.symbol.as_deref().unwrap_or_default();
-        let carries = CARRIERS.iter().any(|name| module.contains(name))
-            || CARRYING
-                .iter()
-                .any(|name| symbol.trim_start_matches('<').starts_with(name));
-        // Of the C library's headers, inlined into the function that calls them.
-        let is_header = frame.inlined && frame.file.as_deref().is_some_and(|path| path.contains("/bits/"));
-        frame.kind == FrameKind::Code && !carries && !is_header && !symbol.is_empty()
-    })
+/// Whether a frame does not belong to the machinery of dying.
+fn is_responsible(frame: &Frame) -> bool {
+    let module = frame.module.as_deref().unwrap_or_default();
+    let symbol = frame.symbol.as_deref().unwrap_or_default();
+    let carries = CARRIERS.iter().any(|name| module.contains(name))
+        || CARRYING
+            .iter()
+            .any(|name| symbol.trim_start_matches('<').starts_with(name));
+    // Of the C library's headers, inlined into the function that calls them.
+    let is_header = frame.inlined && frame.file.as_deref().is_some_and(|path| path.contains("/bits/"));
+    frame.kind == FrameKind::Code && !carries && !is_header && !symbol.is_empty()
 }
 
 /// `, in `parse_header` at http.cpp:212`
@@ -138,12 +142,7 @@ fn in_function(frame: &Frame) -> Option<String> {
 }
 
 /// `; `walk` called itself 10,412 times`
-fn called_itself(recursion: &Recursion, symbols: &mut Symbols<'_>) -> String {
-    let names: Vec<String> = recursion
-        .functions
-        .iter()
-        .map(|frame| symbols.name_of(frame))
-        .collect();
+fn called_itself(recursion: &Recursion, names: &[String]) -> String {
     let names: Vec<String> = names
         .iter()
         .map(|name| format!("`{}`", short_name(name)))
