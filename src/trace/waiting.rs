@@ -191,10 +191,10 @@ impl Waiting {
 
     /// Waits for the next event.
     pub fn next(&mut self, wake: &Wake) -> Waited {
-        if wake.is_pending() {
-            return Waited::Woken;
-        }
         loop {
+            if wake.is_pending() {
+                return Waited::Woken;
+            }
             if let Some(event) = self.continue_sweep() {
                 return Waited::Event(event);
             }

@@ -224,7 +224,11 @@ fn go() {
     if found_in_path("go").is_none() {
         return skip("Go is not installed");
     }
-    if let Some(compared) = compare(&mut Command::new(fixture("goroutines")), names::path_of) {
+    if let Some(mut compared) = compare(&mut Command::new(fixture("goroutines")), names::path_of) {
+        // A thread that is between goroutines runs on a stack of the runtime's own, which ends in a zero.
+        compared
+            .differences
+            .retain(|difference| !difference.contains("truncated: \"the return address 0x0 is"));
         compared.assert_equal();
     }
 }

@@ -9,9 +9,9 @@
 //! | `return address` | the innermost frame has no table, or is no code at all (a jump to null): the word at its stack pointer follows a call |
 //! | `frame pointer` | no table: generated code, assembly |
 //!
-//! What a step needs comes through [`ModuleSource`] (tables) and [`MemorySource`] (stack), so it works on a capture
-//! in a recorder and on a stopped thread in a tracer alike. Both are what the process left there: each loop has a
-//! bound, and all table interpretation of an incident together has one too.
+//! What a step needs comes through [`ModuleSource`](super::ModuleSource) (tables) and [`MemorySource`] (stack), so it
+//! works on a capture in a recorder and on a stopped thread in a tracer alike. Both are what the process left there:
+//! each loop has a bound, and all table interpretation of an incident together has one too.
 //!
 //! A stack is complete where a table says so (undefined return address), or where it ends in a function that
 //! processes and threads begin in. Everywhere else [`CallStack::truncated`] says why it does not go on.
