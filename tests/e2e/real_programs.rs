@@ -155,7 +155,7 @@ fn python_is_captured() {
         let threads = report.list("threads").iter();
         threads.filter(|thread| thread["waiting"]["kind"] == kind).count()
     };
-    assert_eq!((waits("futex"), waits("read")), (3, 1), "{report:?}");
+    assert_eq!((waits("semaphore"), waits("read")), (3, 1), "{report:?}");
     let outcome = program.finish();
     assert_eq!(
         (outcome.code(), outcome.stdout.as_str()),
