@@ -6,30 +6,41 @@ use anyhow::bail;
 
 use super::exit;
 use super::output::Output;
+use super::socket::Socket;
 use super::watch::ServiceOptions;
+use crate::daemon::control::{Answer, Request};
 use crate::supervisor::{Front, console};
 use crate::sys::Pid;
 
 /// Write a report of a running process, which goes on
 ///
 /// All its threads are stopped for a few milliseconds and copied; no system call of theirs returns early for it. The
-/// report's directory is printed on stdout.
+/// report's directory is printed on stdout. A service is captured by the daemon that supervises it, each of its
+/// processes by itself.
 #[derive(Debug, clap::Args)]
 pub struct Capture {
     #[command(flatten)]
     options: ServiceOptions,
     /// The process
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
-    pid: i32,
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), required_unless_present = "service")]
+    pid: Option<i32>,
+    /// A service that the daemon supervises
+    #[arg(conflicts_with = "pid")]
+    service: Option<String>,
+    #[command(flatten)]
+    socket: Socket,
 }
 
 impl Capture {
     /// Captures the process and prints where the report is.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let comm = std::fs::read_to_string(format!("/proc/{}/comm", self.pid)).unwrap_or_default();
+        let Some(pid) = self.pid else {
+            return of_service(&self.socket, self.service.unwrap_or_default());
+        };
+        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let options = self.options.front(comm.trim_end())?;
-        let Some(captured) = Front::capture(options, Pid(self.pid))? else {
-            bail!("no report of {} was written", self.pid);
+        let Some(captured) = Front::capture(options, Pid(pid))? else {
+            bail!("no report of {pid} was written");
         };
         console::finish();
         Output::stdout().text(&format!("{}\n", captured.path.display()))?;
@@ -39,4 +50,17 @@ impl Capture {
             exit::PARTIAL
         }))
     }
+}
+
+fn of_service(socket: &Socket, service: String) -> anyhow::Result<ExitCode> {
+    let Answer::Captured(paths) = socket.ask(&Request::Capture { service })? else {
+        bail!("the daemon answered something else");
+    };
+    if paths.is_empty() {
+        bail!("no report was written in time");
+    }
+    for path in paths {
+        Output::stdout().text(&format!("{}\n", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::socket::Socket;
 use super::state_dir::StateDir;
 use crate::daemon::Settings;
 use crate::store::Store;
@@ -15,6 +16,8 @@ pub struct Daemon {
     config: Option<PathBuf>,
     #[command(flatten)]
     state_dir: StateDir,
+    #[command(flatten)]
+    socket: Socket,
 }
 
 impl Daemon {
@@ -24,7 +27,7 @@ impl Daemon {
         let configured = settings.config().store.state_dir.clone();
         let state_dir = self.state_dir.state_dir.or(configured);
         let store = Store::open(&StateDir { state_dir }.resolve()?)?;
-        crate::daemon::Daemon::run(settings, store)?;
+        crate::daemon::Daemon::run(settings, store, self.socket.path().as_deref())?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -14,13 +14,20 @@ pub mod doctor;
 pub mod exit;
 pub mod export;
 mod find;
+pub mod hold;
 pub mod list;
+pub mod logs;
 pub mod output;
 mod pager;
+pub mod release;
+pub mod reload;
 pub mod run;
 pub mod show;
+pub mod socket;
 pub mod state_dir;
+pub mod status;
 mod table;
+pub mod threads;
 mod watch;
 
 #[cfg(test)]
@@ -36,7 +43,7 @@ use env_logger::Target;
 
 use crate::report::escape::escaped;
 use crate::supervisor::console;
-use crate::{ipc, logs, recorder, supervisor, tracer};
+use crate::{ipc, recorder, supervisor, tracer};
 
 /// Keeps a service alive when one of its threads faults, and explains the crash
 #[derive(Debug, Parser)]
@@ -52,8 +59,14 @@ enum Verb {
     Attach(attach::Attach),
     Capture(capture::Capture),
     Daemon(daemon::Daemon),
+    Status(status::Status),
+    Threads(threads::Threads),
+    Release(release::Release),
+    Hold(hold::Hold),
+    Reload(reload::Reload),
     List(list::List),
     Show(show::Show),
+    Logs(logs::Logs),
     Export(export::Export),
     Debug(debug::Debug),
     Delete(delete::Delete),
@@ -70,7 +83,7 @@ pub fn main() -> ExitCode {
     match arguments.get(1).and_then(|word| word.to_str()) {
         Some("tracer") => tracer::main(),
         Some("recorder") => recorder::main(),
-        Some("collector") => logs::role::main(),
+        Some("collector") => crate::logs::role::main(),
         Some("launch") => {
             start_log("warn", Target::Stderr);
             supervisor::launcher(arguments.into_iter().skip(2).collect())
@@ -95,8 +108,14 @@ impl Verb {
             Self::Attach(verb) => verb.run(),
             Self::Capture(verb) => verb.run(),
             Self::Daemon(verb) => verb.run(),
+            Self::Status(verb) => verb.run(),
+            Self::Threads(verb) => verb.run(),
+            Self::Release(verb) => verb.run(),
+            Self::Hold(verb) => verb.run(),
+            Self::Reload(verb) => verb.run(),
             Self::List(verb) => verb.run(),
             Self::Show(verb) => verb.run(),
+            Self::Logs(verb) => verb.run(),
             Self::Export(verb) => verb.run(),
             Self::Debug(verb) => verb.run(),
             Self::Delete(verb) => verb.run(),

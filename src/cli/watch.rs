@@ -6,11 +6,12 @@ use anyhow::bail;
 
 use crate::config::{self, Config, Format, Ladder, LoadError, Loaded, Service, Unusable};
 use crate::daemon::SettingsError;
+use crate::daemon::control::ClientError;
 use crate::store::Store;
 use crate::supervisor::{FrontError, Options, Refusal};
 
-use super::exit;
 use super::state_dir::StateDir;
+use super::{exit, socket};
 
 /// Options of every verb that examines a process.
 #[derive(Debug, clap::Args)]
@@ -109,6 +110,9 @@ pub(super) fn status_of(error: &anyhow::Error) -> Option<u8> {
     error.chain().find_map(|cause| {
         let bad_config = cause.is::<Unusable>() || cause.is::<LoadError>() || cause.is::<SettingsError>();
         let refused = cause.downcast_ref::<FrontError>();
+        if let Some(error) = cause.downcast_ref::<ClientError>() {
+            return Some(socket::status_of(error));
+        }
         match refused {
             _ if bad_config => Some(exit::BAD_CONFIG),
             Some(FrontError::Refused(Refusal { permission: true, .. })) => Some(exit::NOT_PERMITTED),

@@ -366,6 +366,17 @@ impl fmt::Display for Format {
     }
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key();
+        match self {
+            Self::Unit(name) | Self::Cgroup(name) | Self::Command(name) => write!(f, "{key} {name}"),
+            Self::Pid(pid) => write!(f, "{key} {pid}"),
+            Self::PidFile(path) | Self::Exe(path) => write!(f, "{key} {}", path.display()),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file.display(), self.line)

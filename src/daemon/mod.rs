@@ -2,24 +2,30 @@
 //!
 //! | file | subject |
 //! |---|---|
+//! | [`control`] | the socket that operators ask at |
 //! | [`journal`] | one structured entry for each incident |
 //! | [`notify`] | what the service manager is told |
 //! | [`reload`] | another configuration, without letting go of what stays configured |
+//! | `requests` | what they ask, and when their answer is due |
 //! | [`settings`] | where the configuration comes from, and what of it the daemon uses |
 //!
 //! One thread, one `poll(2)`, as in the other fronts. What is wrong with one service (no process, no permission, a
 //! tracer that dies again and again) never ends the daemon and never concerns another service: it is said once and
 //! tried again.
 
+pub mod control;
 mod journal;
 mod notify;
 mod reload;
+mod requests;
 mod settings;
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -31,8 +37,10 @@ use crate::supervisor::signals::{Meaning, Signals};
 use crate::supervisor::watch::{News, Watch};
 use crate::sys::{SigNo, fail};
 
+use control::Control;
 use journal::Journal;
 use notify::Notifier;
+use requests::Pending;
 pub use settings::{Settings, SettingsError};
 
 /// How long the first attachments may take before the daemon calls itself ready without them.
@@ -60,6 +68,9 @@ pub struct Daemon {
     recording: Recording,
     journal: Journal,
     notifier: Notifier,
+    control: Option<Control>,
+    pending: Vec<Pending>,
+    since: Timestamp,
     stage: Stage,
     next_census: Instant,
 }
@@ -78,7 +89,7 @@ impl Daemon {
     /// # Errors
     ///
     /// Only where the process cannot be set up, or can wait for nothing.
-    pub fn run(settings: Settings, store: Store) -> Result<(), DaemonError> {
+    pub fn run(settings: Settings, store: Store, socket: Option<&Path>) -> Result<(), DaemonError> {
         let services = settings.services().map(followed).collect();
         let signals = Signals::install().map_err(failed("handle signals"))?;
         raise_file_limit();
@@ -92,6 +103,9 @@ impl Daemon {
             recording: Recording::new(store),
             journal: Journal::open(),
             notifier: Notifier::new(),
+            control: listen(socket),
+            pending: Vec::new(),
+            since: Timestamp::now(),
             stage: Stage::Starting(now + READY),
             next_census: now,
         }
@@ -108,10 +122,12 @@ impl Daemon {
             self.look();
             self.hear();
             for concluded in self.recording.advance() {
+                self.note_report(&concluded);
                 if !self.journal.tell(&concluded) {
                     log::info!("{}", concluded.line);
                 }
             }
+            self.attend_clients();
             self.account();
         }
         Ok(())
@@ -128,11 +144,18 @@ impl Daemon {
         sources.extend(notices.map(|notices| PollFd::new(notices, PollFlags::POLLIN)));
         sources.extend(self.watches().filter_map(Watch::source));
         sources.extend(self.recording.sources());
+        sources.extend(self.control.iter().flat_map(Control::sources));
         let starting = match self.stage {
             Stage::Starting(until) => Some(until),
             Stage::Running | Stage::Stopping => None,
         };
-        let due = [Some(self.next_census), starting, self.recording.deadline()];
+        let due = [
+            Some(self.next_census),
+            starting,
+            self.recording.deadline(),
+            self.control.as_ref().and_then(Control::deadline),
+            self.next_answer(),
+        ];
         let looks = self.services.iter().filter_map(Followed::next_look);
         let deadlines = self.watches().filter_map(Watch::deadline);
         let next = due.into_iter().flatten().chain(looks).chain(deadlines).min();
@@ -158,7 +181,8 @@ impl Daemon {
             Meaning::Child => return,
         };
         match signal {
-            SigNo::HUP => self.reload(),
+            // What is wrong has been logged.
+            SigNo::HUP => drop(self.reload()),
             SigNo::TERM | SigNo::INT => self.stop(),
             _ => {}
         }
@@ -251,6 +275,20 @@ impl Daemon {
             count(threads, "thread", "threads")
         )
     }
+}
+
+/// A daemon without its socket still does its work, and says why nobody can ask it.
+fn listen(socket: Option<&Path>) -> Option<Control> {
+    let path = socket?;
+    let listened = Control::listen(path);
+    listened
+        .inspect_err(|error| {
+            log::error!(
+                "cannot listen at {}: {error}; nobody can ask this daemon",
+                path.display()
+            )
+        })
+        .ok()
 }
 
 fn followed((service, finder): (crate::config::Service, crate::service::Finder)) -> Followed {

@@ -5,23 +5,22 @@
 
 use crate::supervisor::follow::Followed;
 
-use super::settings::Settings;
+use super::settings::{Settings, SettingsError};
 use super::{Daemon, followed};
 
 impl Daemon {
     /// Reads the configuration again and goes by it; one that cannot be used changes nothing.
-    pub(super) fn reload(&mut self) {
+    pub(super) fn reload(&mut self) -> Result<(), SettingsError> {
         self.notifier.reloading();
-        match self.settings.read_again() {
-            Ok(settings) => self.adopt(settings),
-            Err(error) => {
-                for line in error.to_string().lines() {
-                    log::error!("{line}");
-                }
-                log::error!("the configuration stays as it was");
+        let read = self.settings.read_again().map(|settings| self.adopt(settings));
+        if let Err(error) = &read {
+            for line in error.to_string().lines() {
+                log::error!("{line}");
             }
+            log::error!("the configuration stays as it was");
         }
         self.notifier.ready();
+        read
     }
 
     fn adopt(&mut self, settings: Settings) {

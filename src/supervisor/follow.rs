@@ -41,6 +41,9 @@ pub(crate) struct Followed {
     absent: Option<Absent>,
     looked: bool,
     next_look: Option<Instant>,
+    released: bool,
+    /// Reports about it.
+    pub(crate) reports: u64,
 }
 
 #[derive(Debug)]
@@ -76,10 +79,11 @@ impl Surroundings {
         }
         for service in services {
             let concerned = |finder: &Finder| changes.paths.iter().any(|path| finder.concerns(path));
-            if service
-                .finder
-                .as_ref()
-                .is_some_and(|finder| changes.lost || concerned(finder))
+            if !service.released
+                && service
+                    .finder
+                    .as_ref()
+                    .is_some_and(|finder| changes.lost || concerned(finder))
             {
                 service.next_look = Some(Instant::now());
             }
@@ -107,6 +111,8 @@ impl Followed {
             refused: HashMap::new(),
             absent: None,
             looked: false,
+            released: false,
+            reports: 0,
         }
     }
 
@@ -130,9 +136,62 @@ impl Followed {
         self.absent.as_ref()
     }
 
+    /// Whether it was let go on request.
+    pub(crate) fn is_released(&self) -> bool {
+        self.released
+    }
+
+    /// Lets go of everything, and looks for nobody until [`Followed::hold`].
+    pub(crate) fn release(&mut self) {
+        if !self.released {
+            self.released = true;
+            self.next_look = None;
+            self.watch.let_go();
+        }
+    }
+
+    /// Takes the service up again.
+    pub(crate) fn hold(&mut self, now: Instant) {
+        if self.released {
+            self.released = false;
+            self.next_look = Some(now);
+            self.members.clear();
+            self.refused.clear();
+            self.watch = Watch::new(self.watch.service().clone());
+        }
+    }
+
+    /// Asks for a report of each process that is held, and returns which.
+    pub(crate) fn capture(&mut self) -> Result<Vec<Pid>, String> {
+        let roots = self.watch.roots().iter();
+        let held: Vec<Pid> = roots.filter(|root| root.attached).map(|root| root.pid).collect();
+        if held.is_empty() {
+            return Err(self
+                .note()
+                .unwrap_or_else(|| "none of its processes is held".to_owned()));
+        }
+        for pid in &held {
+            self.watch.capture(*pid).map_err(|error| error.to_string())?;
+        }
+        Ok(held)
+    }
+
+    /// Why something is not held, if so.
+    pub(crate) fn note(&self) -> Option<String> {
+        let refused = || {
+            let (pid, refused) = self.refused.iter().next()?;
+            Some(format!("cannot attach to {pid}: {}", refused.reason))
+        };
+        let absent = self.absent.as_ref().map(ToString::to_string);
+        let released = self
+            .released
+            .then(|| "released; 'sickbay hold' takes it up again".to_owned());
+        released.or(absent).or_else(refused)
+    }
+
     /// Whether a look was taken, and every process that it found is held or was refused.
     pub(crate) fn is_settled(&self) -> bool {
-        self.looked && self.watch.roots().iter().all(|root| root.attached)
+        (self.looked || self.released) && self.watch.roots().iter().all(|root| root.attached)
     }
 
     /// Looks for the service's processes if it is time, and takes up those that are new.

@@ -45,6 +45,10 @@ pub(crate) struct Watch {
     buried: Vec<Pid>,
     asked: Option<Instant>,
     census: Census,
+    /// When the stops of the census were counted, and how many there were a second until then.
+    counted: Option<Instant>,
+    counted_stops: u64,
+    rate: u64,
     stage: Stage,
     /// Whether it was asked to let go while there was no tracer: that it has is still to be said.
     owes_farewell: bool,
@@ -148,6 +152,9 @@ impl Watch {
             buried: Vec::new(),
             asked: None,
             census: Census::default(),
+            counted: None,
+            counted_stops: 0,
+            rate: 0,
             stage: Stage::Watching,
             owes_farewell: false,
         }
@@ -260,6 +267,21 @@ impl Watch {
     /// What the tracer said last.
     pub(crate) fn census(&self) -> Census {
         self.census
+    }
+
+    /// Whether it has said all that it was asked for.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.asked.is_none()
+    }
+
+    /// Stops per second, of late.
+    pub(crate) fn stops_per_second(&self) -> u64 {
+        self.rate
+    }
+
+    /// Whether tracers died too often lately, and nothing is held.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.tracer.is_none() && self.deaths.len() > MAX_RESTARTS
     }
 
     /// Gives the service another configuration. What it holds stays held.
@@ -404,6 +426,7 @@ impl Watch {
             FromTracer::Log(line) => News::Log(line),
             FromTracer::Told(census) => {
                 self.asked = None;
+                self.note_rate(census);
                 self.census = census;
                 News::Census
             }
@@ -414,6 +437,7 @@ impl Watch {
         self.buried.extend(self.tracer.take().map(|tracer| tracer.pid));
         self.asked = None;
         self.census = Census::default();
+        (self.counted, self.rate) = (None, 0);
         if let Stage::LettingGo(_) = self.stage {
             return Some(News::LetGo);
         }
@@ -424,6 +448,22 @@ impl Watch {
         }
         self.stage = Stage::Replacing;
         None
+    }
+
+    /// Counts stops over a second or more: over less, one burst would be a rate.
+    fn note_rate(&mut self, census: Census) {
+        let now = Instant::now();
+        let passed = self.counted.map(|counted| now.duration_since(counted));
+        match passed {
+            Some(passed) if passed >= Duration::from_secs(1) => {
+                let stops = census.stops.saturating_sub(self.counted_stops);
+                self.rate = (stops as f64 / passed.as_secs_f64()) as u64;
+            }
+            Some(_) => return,
+            None => {}
+        }
+        self.counted = Some(now);
+        self.counted_stops = census.stops;
     }
 
     /// Ends a tracer that does not end by itself; its death releases what it held.

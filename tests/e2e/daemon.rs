@@ -2,13 +2,18 @@
 //!
 //! What needs a service manager is in `tests/machine`; here the daemon is an ordinary process.
 
-use std::os::unix::net::UnixDatagram;
+use std::io::Write;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Ended, Running, Sickbay, await_that, fixture, is_root, proc, skip, spawn};
+use serde_json::Value;
+
+use crate::support::{
+    Ended, Outcome, Running, Sickbay, await_that, fixture, is_root, proc, run, skip, spawn, unprivileged,
+};
 
 /// A daemon with a configuration that the test can change.
 struct Scene {
@@ -28,10 +33,28 @@ impl Scene {
         std::fs::write(&self.config, text).unwrap();
     }
 
+    fn socket(&self) -> PathBuf {
+        self.sickbay.scratch().join("control.sock")
+    }
+
     fn command(&self) -> Command {
         let mut command = self.sickbay.verb("daemon");
         command.arg("--config").arg(&self.config);
+        command.arg("--socket").arg(self.socket());
         command
+    }
+
+    /// A verb that asks the daemon.
+    fn ask(&self, words: &[&str]) -> Outcome {
+        let mut command = Command::new(Sickbay::program());
+        run(command.args(words).arg("--socket").arg(self.socket()))
+    }
+
+    /// What the daemon says of a service.
+    fn status(&self, service: &str) -> Value {
+        let outcome = self.ask(&["status", "--json", service]);
+        assert_eq!(outcome.code(), 0, "{outcome:#?}");
+        serde_json::from_str(&outcome.stdout).unwrap()
     }
 
     fn start(&self) -> Running {
@@ -152,6 +175,129 @@ fn a_configuration_with_errors_does_not_start() {
     let outcome = scene.start().finish();
     assert_eq!(outcome.code(), 78, "{outcome:#?}");
     assert!(outcome.stderr.contains("daemon.toml:3:7: error:"), "{outcome:#?}");
+}
+
+#[test]
+fn a_service_is_released_for_a_debugger_and_held_again() {
+    let mut program = workers();
+    let scene = Scene::configured(&by_pid("one", program.pid()));
+    let _daemon = scene.start();
+    let tracer = proc::await_all_traced(program.pid());
+    let status = await_that("threads counted", || {
+        Some(scene.status("one")).filter(|status| status["threads"] == 5)
+    });
+    assert_eq!(status["state"], "held");
+    assert_eq!(status["pids"][0], program.pid());
+    let listed = scene.ask(&["threads", "one"]);
+    assert!(listed.stdout.contains("worker-2"), "{listed:#?}");
+
+    assert_eq!(scene.ask(&["release", "one"]).code(), 0);
+    // Whoever is told that it is done may attach at once.
+    assert!(proc::tasks(program.pid()).iter().all(|task| task.tracer == 0));
+    assert_eq!(scene.status("one")["state"], "released");
+    let table = scene.ask(&["status"]);
+    assert!(
+        table.stdout.contains("'sickbay hold' takes it up again"),
+        "{table:#?}"
+    );
+
+    assert_eq!(scene.ask(&["hold", "one"]).code(), 0);
+    assert_ne!(proc::await_all_traced(program.pid()), tracer);
+    program.write("go\n");
+    assert_eq!(program.ended(), Ended::Killed(libc::SIGSEGV, false));
+    await_that("the report counted", || {
+        (scene.status("one")["reports"] == 1).then_some(())
+    });
+}
+
+#[test]
+fn a_service_is_captured_by_the_daemon_that_holds_it() {
+    let program = workers();
+    let scene = Scene::configured(&by_pid("one", program.pid()));
+    let _daemon = scene.start();
+    proc::await_all_traced(program.pid());
+    let outcome = scene.ask(&["capture", "one"]);
+    assert_eq!(outcome.code(), 0, "{outcome:#?}");
+    let report = scene.sickbay.only_report();
+    assert_eq!(outcome.stdout.trim(), report.directory().to_str().unwrap());
+    assert_eq!(report.text("kind"), "capture");
+    proc::assert_goes_on(program.pid());
+}
+
+#[test]
+fn each_refusal_has_its_status() {
+    let scene = Scene::configured(&by_pid("one", std::process::id().cast_signed()));
+    let nobody = scene.ask(&["status"]);
+    assert_eq!(nobody.code(), 3, "{nobody:#?}");
+    let mut daemon = scene.start();
+    daemon.stderr_line("sickbay: one: ");
+    await_that("the socket", || scene.socket().exists().then_some(()));
+    let unknown = scene.ask(&["release", "two"]);
+    assert_eq!(unknown.code(), 4, "{unknown:#?}");
+    scene.configure("[[service]]\nname = 1\n");
+    let bad = scene.ask(&["reload"]);
+    assert_eq!(bad.code(), 78, "{bad:#?}");
+    assert!(bad.stderr.contains("daemon.toml:2:8: error:"), "{bad:#?}");
+}
+
+/// Who may connect may ask how things are; what changes anything is for root.
+#[test]
+fn others_may_read_and_change_nothing() {
+    if !is_root() {
+        return skip("only root can become another user");
+    }
+    let program = workers();
+    let scene = Scene::configured(&by_pid("one", program.pid()));
+    let _daemon = scene.start();
+    proc::await_all_traced(program.pid());
+    await_that("the socket", || scene.socket().exists().then_some(()));
+    let as_nobody = |verb: &[&str]| {
+        let mut command = unprivileged(Sickbay::program());
+        run(command.args(verb).arg("--socket").arg(scene.socket()))
+    };
+    let shut = as_nobody(&["status"]);
+    assert_eq!(shut.code(), 5, "{shut:#?}");
+    for (path, mode) in [
+        (scene.sickbay.scratch().to_owned(), 0o755),
+        (scene.socket(), 0o666),
+    ] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    assert_eq!(as_nobody(&["status", "one"]).code(), 0);
+    for verb in ["release", "hold", "capture"] {
+        let refused = as_nobody(&[verb, "one"]);
+        assert_eq!(refused.code(), 5, "{refused:#?}");
+    }
+    assert_eq!(as_nobody(&["reload"]).code(), 5);
+    proc::await_all_traced(program.pid());
+}
+
+/// Clients that say nothing, say half a thing or do not read cost the others nothing.
+#[test]
+fn hostile_clients_stall_nobody() {
+    let mut program = workers();
+    let scene = Scene::configured(&by_pid("one", program.pid()));
+    let _daemon = scene.start();
+    proc::await_all_traced(program.pid());
+    await_that("the socket", || scene.socket().exists().then_some(()));
+    let mut silent = Vec::new();
+    for number in 0..12 {
+        let mut client = UnixStream::connect(scene.socket()).unwrap();
+        match number % 3 {
+            0 => client.write_all(b"{\"verb\":\"sta").unwrap(),
+            // Asks without end and reads nothing; past the bound the daemon stops reading.
+            1 => {
+                client.set_nonblocking(true).unwrap();
+                while client.write(b"{\"verb\":\"status\"}\n").is_ok() {}
+            }
+            _ => {}
+        }
+        silent.push(client);
+    }
+    assert_eq!(scene.status("one")["state"], "held");
+    program.write("go\n");
+    assert_eq!(program.ended(), Ended::Killed(libc::SIGSEGV, false));
+    scene.sickbay.awaited_report();
 }
 
 /// The messages that the daemon sends to the socket of a service manager.

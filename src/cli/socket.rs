@@ -1,0 +1,49 @@
+//! `--socket`, for every verb that talks to a daemon, and the talk itself.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::exit;
+use crate::daemon::control::{Answer, Client, ClientError, Reason, Request, default_path};
+
+/// Where the daemon listens.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Socket {
+    /// The daemon's control socket [default: below $RUNTIME_DIRECTORY, else /run/sickbay/control.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl Socket {
+    /// The path that was named, or the default; none where this user and environment have none.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        let is_root = nix::unistd::geteuid().is_root();
+        self.socket
+            .clone()
+            .or_else(|| default_path(is_root, |name| std::env::var_os(name)))
+    }
+
+    /// Asks the daemon.
+    pub(super) fn ask(&self, request: &Request) -> anyhow::Result<Answer> {
+        let path = self
+            .path()
+            .context("no place for a control socket; name it with --socket")?;
+        Ok(Client::connect(&path)?.ask(request)?)
+    }
+}
+
+/// The exit status for what a daemon, or the lack of one, answered.
+pub(super) fn status_of(error: &ClientError) -> u8 {
+    match error {
+        ClientError::NoDaemon(_) => exit::NO_DAEMON,
+        ClientError::NotPermitted(_) => exit::NOT_PERMITTED,
+        ClientError::Failed(failure) => match failure.reason {
+            Reason::NotFound => exit::NOT_FOUND,
+            Reason::NotPermitted => exit::NOT_PERMITTED,
+            Reason::BadConfiguration => exit::BAD_CONFIG,
+            Reason::Malformed | Reason::Failed => exit::FAILURE,
+        },
+        ClientError::Io { .. } => exit::FAILURE,
+    }
+}

@@ -1,0 +1,95 @@
+//! `sickbay status`: what the daemon supervises, and how that is.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use super::output::Output;
+use super::socket::Socket;
+use super::table::Table;
+use crate::daemon::control::message::{ServiceStatus, State, Status as Daemon};
+use crate::daemon::control::{Answer, Request};
+
+/// Show what the daemon supervises
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// Only this service
+    service: Option<String>,
+    /// Print JSON: one object for a service, else an array
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    socket: Socket,
+}
+
+impl Status {
+    /// Asks the daemon and prints its answer.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let one = self.service.is_some();
+        let status = ask(&self.socket, self.service)?;
+        let mut output = Output::stdout();
+        match (self.json, status.services.first().filter(|_| one)) {
+            (true, Some(service)) => output.json(service)?,
+            (true, None) => output.json(&status.services)?,
+            (false, _) => {
+                let table = table(&status).render(output.colour());
+                output.text(&table)?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// How things are, of all services or of one.
+pub(super) fn ask(socket: &Socket, service: Option<String>) -> anyhow::Result<Daemon> {
+    match socket.ask(&Request::Status { service })? {
+        Answer::Status(status) => Ok(status),
+        other => bail!("the daemon answered something else: {other:?}"),
+    }
+}
+
+fn table(status: &Daemon) -> Table {
+    let mut table = Table::new([
+        "SERVICE",
+        "STATE",
+        "PROCESSES",
+        "THREADS",
+        "STOPS/S",
+        "REPORTS",
+        "FOUND BY",
+    ]);
+    for service in &status.services {
+        let ServiceStatus {
+            name,
+            target,
+            state,
+            processes,
+            threads,
+            stops_per_second,
+            reports,
+            ..
+        } = service;
+        table.row([
+            name.clone(),
+            word(*state).to_owned(),
+            processes.to_string(),
+            threads.to_string(),
+            stops_per_second.to_string(),
+            reports.to_string(),
+            target.clone(),
+        ]);
+        if let Some(note) = &service.note {
+            table.note(name, note);
+        }
+    }
+    table
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Held => "held",
+        State::Absent => "absent",
+        State::Released => "released",
+        State::GivenUp => "given up",
+    }
+}

@@ -1,0 +1,213 @@
+//! One client: lines in, lines out, within bounds.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
+
+use super::message::{Answer, Failure, Reason, Request};
+
+/// The longest request, bytes.
+const MAX_REQUEST: usize = 4096;
+/// The most bytes that wait for a client to read them.
+const MAX_ANSWER: usize = 4 << 20;
+/// How long a client may leave us waiting for its next byte, or with bytes that it does not read.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an answer may take us; past it the client is told so by the end of its connection.
+const WORK: Duration = Duration::from_secs(120);
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: UnixStream,
+    user: u32,
+    received: Vec<u8>,
+    unsent: Vec<u8>,
+    /// Whether a request is being answered.
+    busy: bool,
+    closed: bool,
+    deadline: Instant,
+}
+
+impl Connection {
+    pub(super) fn new(stream: UnixStream, now: Instant) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        let user = getsockopt(&stream, PeerCredentials)?.uid();
+        Ok(Self {
+            stream,
+            user,
+            received: Vec::new(),
+            unsent: Vec::new(),
+            busy: false,
+            closed: false,
+            deadline: now + PATIENCE,
+        })
+    }
+
+    pub(super) fn user(&self) -> u32 {
+        self.user
+    }
+
+    /// Whether it is root, or the user that this daemon runs as: who could end it as well.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.user == 0 || self.user == geteuid().as_raw()
+    }
+
+    pub(super) fn source(&self) -> PollFd<'_> {
+        let mut events = PollFlags::empty();
+        if !self.unsent.is_empty() {
+            events |= PollFlags::POLLOUT;
+        } else if !self.busy {
+            events |= PollFlags::POLLIN;
+        }
+        PollFd::new(self.stream.as_fd(), events)
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether it is gone, or has had its time.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        now >= self.deadline || (self.closed && !self.busy && self.unsent.is_empty())
+    }
+
+    /// Sends what is unsent, then reads the next request.
+    pub(super) fn advance(&mut self, now: Instant) -> Result<Option<Request>, Failure> {
+        self.send(now);
+        if self.busy || !self.unsent.is_empty() {
+            return Ok(None);
+        }
+        self.receive(now)?;
+        let Some(end) = self.received.iter().position(|byte| *byte == b'\n') else {
+            return Ok(None);
+        };
+        let line: Vec<u8> = self.received.drain(..=end).collect();
+        let request = serde_json::from_slice(&line).map_err(|error| Failure {
+            reason: Reason::Malformed,
+            message: format!("not a request: {error}"),
+        })?;
+        self.busy = true;
+        self.deadline = now + WORK;
+        Ok(Some(request))
+    }
+
+    /// Sends an answer, as far as the client takes it now.
+    pub(super) fn answer(&mut self, answer: &Answer, now: Instant) {
+        self.busy = false;
+        self.deadline = now + PATIENCE;
+        match serde_json::to_vec(answer) {
+            Ok(bytes) if bytes.len() <= MAX_ANSWER => self.unsent.extend(bytes),
+            // Better no answer than half of one.
+            _ => self.closed = true,
+        }
+        self.unsent.push(b'\n');
+        self.send(now);
+    }
+
+    fn send(&mut self, now: Instant) {
+        while !self.unsent.is_empty() {
+            match self.stream.write(&self.unsent) {
+                Ok(sent) => {
+                    self.unsent.drain(..sent);
+                    self.deadline = now + PATIENCE;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.unsent.clear();
+                    self.closed = true;
+                }
+            }
+        }
+    }
+
+    fn receive(&mut self, now: Instant) -> Result<(), Failure> {
+        let mut bytes = [0; 1024];
+        while !self.received.contains(&b'\n') {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => {
+                    self.closed = true;
+                    return Ok(());
+                }
+                Ok(length) => {
+                    self.received
+                        .extend_from_slice(bytes.get(..length).unwrap_or_default());
+                    self.deadline = now + PATIENCE;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(_) => {
+                    self.closed = true;
+                    return Ok(());
+                }
+            }
+            if self.received.len() > MAX_REQUEST {
+                self.received.clear();
+                self.closed = true;
+                return Err(Failure {
+                    reason: Reason::Malformed,
+                    message: format!("a request is at most {MAX_REQUEST} bytes"),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Connection, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Connection::new(ours, Instant::now()).unwrap(), theirs)
+    }
+
+    #[test]
+    fn a_request_is_a_line_and_the_next_waits_for_its_answer() {
+        let (mut connection, mut client) = pair();
+        let now = Instant::now();
+        client.write_all(b"{\"verb\":\"rel").unwrap();
+        assert_eq!(connection.advance(now).unwrap(), None);
+        client.write_all(b"oad\"}\n{\"verb\":\"status\"}\n").unwrap();
+        assert_eq!(connection.advance(now).unwrap(), Some(Request::Reload));
+        assert_eq!(connection.advance(now).unwrap(), None);
+        connection.answer(&Answer::Done, now);
+        assert_eq!(
+            connection.advance(now).unwrap(),
+            Some(Request::Status { service: None })
+        );
+        let mut answer = [0; 64];
+        let length = client.read(&mut answer).unwrap();
+        assert_eq!(&answer[..length], b"\"done\"\n");
+    }
+
+    #[test]
+    fn nonsense_is_answered_and_an_endless_line_ends_the_connection() {
+        let (mut connection, mut client) = pair();
+        let now = Instant::now();
+        client.write_all(b"hello\n").unwrap();
+        assert_eq!(connection.advance(now).unwrap_err().reason, Reason::Malformed);
+        client.write_all(&[b'x'; 2 * MAX_REQUEST]).unwrap();
+        assert!(connection.advance(now).is_err());
+        assert!(connection.is_over(now));
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_has_its_time() {
+        let (mut connection, _client) = pair();
+        let now = Instant::now();
+        let long = Answer::Captured(vec!["x".repeat(1 << 20).into()]);
+        connection.answer(&long, now);
+        assert!(!connection.unsent.is_empty() && !connection.is_over(now));
+        assert!(connection.is_over(now + PATIENCE));
+        let longer = Answer::Captured(vec!["x".repeat(MAX_ANSWER).into()]);
+        let (mut connection, _client) = pair();
+        connection.answer(&longer, now);
+        assert!(connection.is_over(now));
+    }
+}

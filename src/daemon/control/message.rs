@@ -1,0 +1,130 @@
+//! Requests and answers: one JSON value on each line. `PROTOCOL.md` explains them.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::sys::Pid;
+
+/// What a client asks.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// How things are, of all services or of one.
+    Status {
+        /// The service.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+    },
+    /// Let go of a service until it is to be held again.
+    Release {
+        /// The service.
+        service: String,
+    },
+    /// Take a service up again.
+    Hold {
+        /// The service.
+        service: String,
+    },
+    /// Read the configuration again.
+    Reload,
+    /// A report of each process of a service, which runs on.
+    Capture {
+        /// The service.
+        service: String,
+    },
+}
+
+/// What it hears.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// How things are.
+    Status(Status),
+    /// It is done.
+    Done,
+    /// The directories of the reports.
+    Captured(Vec<PathBuf>),
+    /// It is not done.
+    Failed(Failure),
+}
+
+/// Why something is not done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// For programs.
+    pub reason: Reason,
+    /// For people, with the next step.
+    pub message: String,
+}
+
+/// Why something is not done, for programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It is no request.
+    Malformed,
+    /// There is no such service, or it has no process.
+    NotFound,
+    /// The client may only read.
+    NotPermitted,
+    /// The configuration cannot be used.
+    BadConfiguration,
+    /// Something else went wrong.
+    Failed,
+}
+
+/// How things are.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process.
+    pub pid: Pid,
+    /// When it started.
+    pub since: Timestamp,
+    /// The services, in the order of the configuration.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// How one service is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// What it is found by, for example `unit api.service`.
+    pub target: String,
+    /// What is done with it.
+    pub state: State,
+    /// Why nothing is held, where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Its processes that were found; their children are held as well.
+    pub pids: Vec<Pid>,
+    /// Processes that are held.
+    pub processes: usize,
+    /// Threads that are held.
+    pub threads: usize,
+    /// Stops that were answered since its tracer started.
+    pub stops: u64,
+    /// Stops per second, of late.
+    pub stops_per_second: u64,
+    /// Reports since the daemon started.
+    pub reports: u64,
+}
+
+/// What is done with a service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its processes are held.
+    Held,
+    /// It has no process now.
+    Absent,
+    /// It was let go on request.
+    Released,
+    /// Its tracers died again and again; it is tried again later.
+    GivenUp,
+}

@@ -1,0 +1,123 @@
+//! The control socket: what operators ask a running daemon. The protocol is described in `PROTOCOL.md`.
+//!
+//! | file | subject |
+//! |---|---|
+//! | [`message`] | requests and answers |
+//! | [`connection`] | one client: lines in, lines out, within bounds |
+//! | [`client`] | the other end, for the command line |
+//! | [`socket`] | where it is, and who may open it |
+//!
+//! Nothing here waits. A client that does not read, does not write or writes without end is dropped when its time or
+//! its room is over; one user's clients leave room for another's.
+
+pub mod client;
+mod connection;
+pub mod message;
+mod socket;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::time::Instant;
+
+use nix::poll::{PollFd, PollFlags};
+
+pub use client::{Client, ClientError};
+use connection::Connection;
+pub use message::{Answer, Failure, Reason, Request};
+pub use socket::default_path;
+
+/// The most clients at once, and of one user.
+const MAX_CLIENTS: usize = 64;
+const MAX_CLIENTS_OF_ONE: usize = 16;
+
+/// Names a client for the time of its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ClientId(u64);
+
+/// A request, and who asks.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) client: ClientId,
+    pub(super) request: Request,
+    /// Whether the client may change anything.
+    pub(super) trusted: bool,
+}
+
+/// The socket and its clients.
+#[derive(Debug)]
+pub(super) struct Control {
+    listener: UnixListener,
+    /// Removed when the daemon ends.
+    _name: socket::Name,
+    clients: Vec<(ClientId, Connection)>,
+    next: u64,
+}
+
+impl Control {
+    /// Listens at that path.
+    pub(super) fn listen(path: &std::path::Path) -> io::Result<Self> {
+        let (listener, name) = socket::listen(path)?;
+        Ok(Self {
+            listener,
+            _name: name,
+            clients: Vec::new(),
+            next: 0,
+        })
+    }
+
+    /// What to wait for.
+    pub(super) fn sources(&self) -> impl Iterator<Item = PollFd<'_>> {
+        let listener = PollFd::new(self.listener.as_fd(), PollFlags::POLLIN);
+        let clients = self.clients.iter().map(|(_, client)| client.source());
+        std::iter::once(listener).chain(clients)
+    }
+
+    /// When the next client has had its time.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.clients.iter().map(|(_, client)| client.deadline()).min()
+    }
+
+    /// Takes new clients and what the others ask. One whose answer is due is not read before it has it.
+    pub(super) fn attend(&mut self, now: Instant) -> Vec<Asked> {
+        self.accept(now);
+        let mut asked = Vec::new();
+        for (id, client) in &mut self.clients {
+            match client.advance(now) {
+                Ok(Some(request)) => asked.push(Asked {
+                    client: *id,
+                    request,
+                    trusted: client.is_trusted(),
+                }),
+                Ok(None) => {}
+                Err(failure) => client.answer(&Answer::Failed(failure), now),
+            }
+        }
+        self.clients.retain(|(_, client)| !client.is_over(now));
+        asked
+    }
+
+    /// Answers a client, if it is still there.
+    pub(super) fn answer(&mut self, client: ClientId, answer: &Answer) {
+        let now = Instant::now();
+        if let Some((_, connection)) = self.clients.iter_mut().find(|(id, _)| *id == client) {
+            connection.answer(answer, now);
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            let Ok(connection) = Connection::new(stream, now) else {
+                continue;
+            };
+            let of_user = |(_, other): &&(ClientId, Connection)| other.user() == connection.user();
+            // What is refused hears it from the end of its connection.
+            if self.clients.len() < MAX_CLIENTS
+                && self.clients.iter().filter(of_user).count() < MAX_CLIENTS_OF_ONE
+            {
+                self.next += 1;
+                self.clients.push((ClientId(self.next), connection));
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Where the control socket is, and who may open it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Group, chown};
+
+/// The group whose members may ask, besides root.
+const GROUP: &str = "sickbay";
+/// Owner and group may connect.
+const MODE: u32 = 0o660;
+/// The name of the socket in its directory.
+const NAME: &str = "control.sock";
+
+/// The socket's name in the file system, removed at the end.
+#[derive(Debug)]
+pub(super) struct Name(PathBuf);
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Where a daemon listens and clients look for it: below `$RUNTIME_DIRECTORY`, else `/run/sickbay` for root, else
+/// `$XDG_RUNTIME_DIR/sickbay`.
+pub fn default_path(is_root: bool, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
+    let named = variable("RUNTIME_DIRECTORY").map(PathBuf::from);
+    let own = || variable("XDG_RUNTIME_DIR").map(|directory| PathBuf::from(directory).join(GROUP));
+    let machine = Path::new("/run").join(GROUP);
+    let directory = named.or_else(|| {
+        if is_root {
+            Some(machine.clone())
+        } else {
+            own()
+                .filter(|own| own.join(NAME).exists() || !machine.join(NAME).exists())
+                .or(Some(machine.clone()))
+        }
+    });
+    directory.map(|directory| directory.join(NAME))
+}
+
+/// Listens there; a socket that nobody listens at is replaced.
+pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, Name)> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another daemon listens there",
+        ));
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Nobody else may connect before the group is set.
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    let listener = listener?;
+    listener.set_nonblocking(true)?;
+    if let Ok(Some(group)) = Group::from_name(GROUP) {
+        // Without the right to, root alone may ask.
+        let _ = chown(path, None, Some(group.gid));
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+    Ok((listener, Name(path.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run/control.sock");
+        let (listener, name) = listen(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+        assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(listener);
+        std::mem::forget(name);
+        let (_listener, name) = listen(&path).unwrap();
+        drop(name);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_directory_is_the_service_managers_or_the_users() {
+        let none = |_: &str| None;
+        assert_eq!(default_path(true, none), Some("/run/sickbay/control.sock".into()));
+        let manager = |name: &str| (name == "RUNTIME_DIRECTORY").then(|| "/run/x".into());
+        assert_eq!(default_path(true, manager), Some("/run/x/control.sock".into()));
+    }
+}

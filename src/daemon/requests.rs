@@ -1,0 +1,223 @@
+//! What clients of the control socket ask, and when their answer is due.
+//!
+//! A request that something else has to happen for (tracers that answer, let go, or copy) waits in a list; each turn of
+//! the daemon looks whether it can be answered.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::report::model::Kind;
+use crate::supervisor::follow::Followed;
+use crate::supervisor::recording::Concluded;
+use crate::sys::Pid;
+
+use super::Daemon;
+use super::control::message::{ServiceStatus, State, Status};
+use super::control::{Answer, Asked, ClientId, Failure, Reason, Request};
+
+/// How long tracers may take to say how things are; what they said before stands for those that do not.
+const CENSUS: Duration = Duration::from_millis(80);
+/// How long reports of live processes may take.
+const CAPTURES: Duration = Duration::from_secs(100);
+
+/// A request whose answer is not due yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    client: ClientId,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Status {
+        service: Option<String>,
+        until: Instant,
+    },
+    Release {
+        service: String,
+    },
+    Capture {
+        service: String,
+        /// Processes whose report has not been written.
+        waiting: Vec<Pid>,
+        written: Vec<PathBuf>,
+        until: Instant,
+    },
+}
+
+impl Daemon {
+    /// Takes what clients ask, and answers those whose answer is due.
+    pub(super) fn attend_clients(&mut self) {
+        let now = Instant::now();
+        let asked = self.control.as_mut().map(|control| control.attend(now));
+        for asked in asked.into_iter().flatten() {
+            let client = asked.client;
+            match self.take_request(asked, now) {
+                Ok(Some(what)) => self.pending.push(Pending { client, what }),
+                Ok(None) => self.reply(client, &Answer::Done),
+                Err(failure) => self.reply(client, &Answer::Failed(failure)),
+            }
+        }
+        for pending in std::mem::take(&mut self.pending) {
+            match self.due(&pending.what, now) {
+                Some(answer) => self.reply(pending.client, &answer),
+                None => self.pending.push(pending),
+            }
+        }
+    }
+
+    /// When the next answer is due whatever happens.
+    pub(super) fn next_answer(&self) -> Option<Instant> {
+        let until = |pending: &Pending| match pending.what {
+            What::Status { until, .. } | What::Capture { until, .. } => Some(until),
+            What::Release { .. } => None,
+        };
+        self.pending.iter().filter_map(until).min()
+    }
+
+    /// Notes a report that somebody may be waiting for.
+    pub(super) fn note_report(&mut self, concluded: &Concluded) {
+        let name = concluded.brief.service.name.as_deref().unwrap_or_default();
+        if let Some(service) = self.services.iter_mut().find(|service| service.name() == name) {
+            service.reports += 1;
+        }
+        for pending in &mut self.pending {
+            if let What::Capture {
+                service,
+                waiting,
+                written,
+                ..
+            } = &mut pending.what
+                && concluded.brief.kind == Kind::Capture
+                && service == name
+                && waiting.contains(&concluded.brief.process.pid)
+            {
+                waiting.retain(|pid| *pid != concluded.brief.process.pid);
+                written.push(concluded.path.clone());
+            }
+        }
+    }
+
+    /// Begins what is asked. None: it is done already.
+    fn take_request(&mut self, asked: Asked, now: Instant) -> Result<Option<What>, Failure> {
+        if !asked.trusted && !matches!(asked.request, Request::Status { .. }) {
+            return Err(Failure {
+                reason: Reason::NotPermitted,
+                message: "only root may change what is supervised; try again with sudo".to_owned(),
+            });
+        }
+        match asked.request {
+            Request::Status { service } => {
+                if let Some(name) = &service {
+                    self.find(name)?;
+                }
+                for followed in &mut self.services {
+                    followed.watch.ask(now);
+                }
+                let until = now + CENSUS;
+                Ok(Some(What::Status { service, until }))
+            }
+            Request::Release { service } => {
+                self.find(&service)?.release();
+                log::info!("{service}: let go on request");
+                Ok(Some(What::Release { service }))
+            }
+            Request::Hold { service } => {
+                self.find(&service)?.hold(now);
+                log::info!("{service}: taken up again on request");
+                Ok(None)
+            }
+            Request::Reload => self.reload().map(|()| None).map_err(|error| Failure {
+                reason: Reason::BadConfiguration,
+                message: format!("{error}\nthe configuration stays as it was"),
+            }),
+            Request::Capture { service } => {
+                let waiting = self.find(&service)?.capture().map_err(|reason| Failure {
+                    reason: Reason::NotFound,
+                    message: format!("cannot capture {service}: {reason}"),
+                })?;
+                Ok(Some(What::Capture {
+                    service,
+                    waiting,
+                    written: Vec::new(),
+                    until: now + CAPTURES,
+                }))
+            }
+        }
+    }
+
+    /// The answer to a request, if it is due.
+    fn due(&self, what: &What, now: Instant) -> Option<Answer> {
+        match what {
+            What::Status { service, until } => {
+                let answered = self.services.iter().all(|followed| followed.watch.has_answered());
+                (answered || now >= *until).then(|| Answer::Status(self.answer_status(service.as_deref())))
+            }
+            What::Release { service } => {
+                let held = |followed: &&Followed| followed.name() == service && !followed.watch.has_let_go();
+                self.services.iter().find(held).is_none().then_some(Answer::Done)
+            }
+            What::Capture {
+                waiting,
+                written,
+                until,
+                ..
+            } => (waiting.is_empty() || now >= *until).then(|| Answer::Captured(written.clone())),
+        }
+    }
+
+    fn reply(&mut self, client: ClientId, answer: &Answer) {
+        if let Some(control) = &mut self.control {
+            control.answer(client, answer);
+        }
+    }
+
+    fn find(&mut self, name: &str) -> Result<&mut Followed, Failure> {
+        let service = self.services.iter_mut().find(|service| service.name() == name);
+        service.ok_or_else(|| Failure {
+            reason: Reason::NotFound,
+            message: format!("no service '{name}' is configured; 'sickbay status' shows which are"),
+        })
+    }
+
+    fn answer_status(&self, name: Option<&str>) -> Status {
+        let wanted = |followed: &&Followed| name.is_none_or(|name| name == followed.name());
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: Pid(std::process::id() as i32),
+            since: self.since,
+            services: self.services.iter().filter(wanted).map(status_of).collect(),
+        }
+    }
+}
+
+fn status_of(followed: &Followed) -> ServiceStatus {
+    let census = followed.watch.census();
+    let service = followed.watch.service();
+    let pids: Vec<Pid> = followed.watch.roots().iter().map(|root| root.pid).collect();
+    let state = if followed.is_released() {
+        State::Released
+    } else if pids.is_empty() {
+        State::Absent
+    } else if followed.watch.is_given_up() {
+        State::GivenUp
+    } else {
+        State::Held
+    };
+    ServiceStatus {
+        name: service.name.clone(),
+        target: service
+            .target
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        state,
+        note: followed.note(),
+        pids,
+        processes: census.processes,
+        threads: census.threads,
+        stops: census.stops,
+        stops_per_second: followed.watch.stops_per_second(),
+        reports: followed.reports,
+    }
+}
