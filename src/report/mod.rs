@@ -10,6 +10,7 @@ pub mod minidump;
 pub mod model;
 mod summary;
 pub mod text;
+mod wording;
 pub mod words;
 
 #[cfg(test)]

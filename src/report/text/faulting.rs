@@ -1,10 +1,11 @@
 //! The faulting thread: its frames and registers.
 
 use super::super::model::Report;
+use super::super::wording::place::in_module;
+use super::super::wording::thread::title;
 use super::View;
-use super::in_module;
 use super::page::Page;
-use super::thread::{title, write_frames, write_registers};
+use super::thread::{write_frames, write_registers};
 
 /// Frames that are shown.
 const MAX_FRAMES: usize = 256;

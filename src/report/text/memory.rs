@@ -1,8 +1,8 @@
 //! Memory around registers, code around the program counter, and the map around the fault.
 
 use super::super::model::{Address, Map, Memory, Report};
+use super::super::wording::place::{in_module, map_at, target};
 use super::super::words::count;
-use super::in_module;
 use super::page::{Page, Style};
 
 /// Bytes in a line of a dump.
@@ -76,14 +76,10 @@ fn write_dump(page: &mut Page, report: &Report, memory: &Memory) {
                 .pc
                 .filter(|_| PROGRAM_COUNTERS.contains(&memory.register.as_str()))
         });
-    let place = value
-        .and_then(|value| map_at(report, value))
-        .map(describe_map)
-        .unwrap_or_default();
     match value {
         Some(value) => page.styled(
             Style::Label,
-            format_args!("  {} = {value}  {place}", memory.register),
+            format_args!("  {} = {value}  {}", memory.register, described(report, value)),
         ),
         None => page.styled(Style::Label, format_args!("  {}", memory.register)),
     }
@@ -202,8 +198,13 @@ fn write_mapping(page: &mut Page, map: &Map, marked: bool) {
     );
 }
 
-fn map_at(report: &Report, address: Address) -> Option<&Map> {
-    report.maps.iter().find(|map| map.contains(address))
+/// `stack of 4828 worker-117 + 0x20, rw-p`
+fn described(report: &Report, address: Address) -> String {
+    let Some(map) = map_at(report, address) else {
+        return String::new();
+    };
+    let target = target(report, address).map(|target| target.text);
+    format!("{}, {}", target.unwrap_or_default(), map.perms)
 }
 
 fn describe_map(map: &Map) -> String {

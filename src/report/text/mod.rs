@@ -15,7 +15,7 @@ mod page;
 mod process;
 mod thread;
 
-use super::model::{Address, Report};
+use super::model::Report;
 use crate::sys::Tid;
 use page::Page;
 
@@ -62,18 +62,11 @@ impl View {
     }
 }
 
-/// `api-server+0x11b9`: where an address lies in the program or a library; the bare address if in neither.
-fn in_module(report: &Report, address: Address) -> String {
-    match report.module_at(address) {
-        Some(module) => format!("{}+{:#x}", module.name(), address.0 - module.low.0),
-        None => address.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::escape::escaped;
+    use crate::report::model::Address;
     use crate::report::sample;
 
     #[test]

@@ -1,12 +1,12 @@
 //! The other threads, those alike told once; or chosen ones, each in full.
 
-use indexmap::IndexMap;
-
-use super::super::model::{FrameKind, Report, Thread};
+use super::super::model::{Report, Thread};
+use super::super::wording::groups::alike;
+use super::super::wording::thread::{doing, title};
 use super::super::words::{count, duration};
 use super::View;
 use super::page::{Page, Style};
-use super::thread::{doing, title, write_frames, write_registers};
+use super::thread::{write_frames, write_registers};
 use crate::sys::Tid;
 
 /// Frames of a thread that are shown.
@@ -103,36 +103,5 @@ fn write_group(page: &mut Page, report: &Report, view: &View, group: &[&Thread])
     write_frames(page, report, first, MAX_FRAMES, "      ");
     if view.registers {
         write_registers(page, first, "      ", view.registers);
-    }
-}
-
-/// Threads that do the same at the same place, those that are most first.
-fn alike<'a>(report: &Report, threads: &[&'a Thread]) -> Vec<Vec<&'a Thread>> {
-    let mut groups: IndexMap<Alike<'_>, Vec<&'a Thread>> = IndexMap::new();
-    for thread in threads {
-        groups.entry(Alike::of(report, thread)).or_default().push(thread);
-    }
-    groups.into_values().collect()
-}
-
-/// What two threads must have in common to be told once.
-#[derive(PartialEq, Eq, Hash)]
-struct Alike<'a> {
-    doing: String,
-    frames: Vec<(FrameKind, u64)>,
-    truncated: Option<&'a str>,
-}
-
-impl<'a> Alike<'a> {
-    fn of(report: &Report, thread: &'a Thread) -> Self {
-        Self {
-            doing: doing(report, thread),
-            frames: thread
-                .frames
-                .iter()
-                .map(|frame| (frame.kind, frame.pc.0))
-                .collect(),
-            truncated: thread.truncated.as_deref(),
-        }
     }
 }
