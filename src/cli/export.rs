@@ -12,7 +12,7 @@ use clap::Args;
 use super::state_dir::StateDir;
 use super::{exit, find, watch};
 use crate::config::Format;
-use crate::report::{escape, text};
+use crate::report::{escape, html, text};
 use crate::store::{Id, Store, StoredCore};
 
 /// Write one report in a format that other tools read.
@@ -21,7 +21,8 @@ pub struct Export {
     /// The report: its id, the beginning of it, `latest`, or -1 for the latest, -2 for the one before, ...
     #[arg(value_name = "ID", allow_negative_numbers = true, default_value = "latest")]
     id: String,
-    /// json, text, core (an ELF core file for gdb, lldb and their kin) or minidump (for lldb and crash services)
+    /// json, text, html (one page for a browser), core (an ELF core file for gdb, lldb and their kin) or minidump (for
+    /// lldb and crash services)
     #[arg(long, value_name = "FORMAT", value_parser = watch::format)]
     format: Format,
     /// The file to write; compressed if it is a core and ends in .zst [default: standard output]
@@ -41,7 +42,7 @@ impl Export {
         let Some((store, id)) = find::report(&self.id, self.state_dir)? else {
             return Ok(ExitCode::from(exit::NOT_FOUND));
         };
-        let is_text = matches!(self.format, Format::Json | Format::Text);
+        let is_text = matches!(self.format, Format::Json | Format::Text | Format::Html);
         let Some(path) = self.output else {
             let stdout = io::stdout().lock();
             if stdout.is_terminal() && !is_text {
@@ -83,7 +84,7 @@ fn write(store: &Store, id: &Id, format: Format, path: &Path, mut out: impl Writ
             }
         }
         Format::Minidump => StoredCore::open_small(store, id)?.write_minidump(&store.load(id)?, &mut out)?,
-        Format::Html => bail!("format '{format}' is not available yet"),
+        Format::Html => out.write_all(html::render(&store.load(id)?)?.as_bytes())?,
     }
     out.flush()?;
     Ok(())

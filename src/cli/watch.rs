@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use crate::config::{self, Config, Format, Ladder, LoadError, Loaded, Service, Unusable};
+use crate::config::{self, Config, Format, Ladder, LoadError, Loaded, Service, UnknownFormat, Unusable};
 use crate::daemon::SettingsError;
 use crate::daemon::control::ClientError;
 use crate::store::Store;
@@ -95,14 +95,9 @@ impl ServiceOptions {
     }
 }
 
-/// A format that this version can write, by its name.
-pub(super) fn format(name: &str) -> Result<Format, String> {
-    let format = Format::from_name(name.trim()).ok_or_else(|| format!("unknown format '{name}'"))?;
-    if format.available() {
-        Ok(format)
-    } else {
-        Err(format!("format '{format}' is not available yet"))
-    }
+/// A format by its name.
+pub(super) fn format(name: &str) -> Result<Format, UnknownFormat> {
+    name.trim().parse()
 }
 
 /// The exit status for an error, where it has one of its own.

@@ -152,7 +152,7 @@ pub enum Format {
     Json,
     /// `report.txt`, for people.
     Text,
-    /// `report.html`. Not available yet.
+    /// `report.html`, one page for a browser.
     Html,
     /// `core.zst`.
     Core,
@@ -339,11 +339,6 @@ impl Format {
             Self::Core => "core",
             Self::Minidump => "minidump",
         }
-    }
-
-    /// Whether this version can write it.
-    pub const fn available(self) -> bool {
-        matches!(self, Self::Json | Self::Text | Self::Core | Self::Minidump)
     }
 
     /// The format of that name.

@@ -27,6 +27,10 @@ const MAX_RANGES: usize = 256;
 const MAX_FILES: usize = 10_000;
 /// Failed steps that a report lists.
 const MAX_INCOMPLETE: usize = 1_000;
+/// Bytes of the faulting thread's stack that `report.json` holds itself.
+const MAX_STACK: usize = 1 << 10;
+/// The names that architectures give the stack pointer.
+const STACK_POINTERS: [&str; 2] = ["rsp", "sp"];
 /// The names that architectures give the program counter; its entry in `memory` holds the code.
 const PROGRAM_COUNTERS: [&str; 2] = ["rip", "pc"];
 
@@ -239,6 +243,15 @@ fn memory(capture: &Capture, diagnosis: &Diagnosis) -> Vec<Memory> {
             | Purpose::Lock(_)
             | Purpose::InterruptedStack => return None,
         };
+        if STACK_POINTERS.contains(&register.as_str())
+            && let Some(bytes) = stack_from(capture, range.start)
+        {
+            return Some(Memory {
+                register,
+                address: range.start.into(),
+                bytes: bytes.into(),
+            });
+        }
         Some(Memory {
             register,
             address: range.start.into(),
@@ -252,6 +265,14 @@ fn memory(capture: &Capture, diagnosis: &Diagnosis) -> Vec<Memory> {
         .filter_map(entry)
         .take(MAX_RANGES)
         .collect()
+}
+
+/// The faulting thread's stack from an address on, as much as a report itself holds.
+fn stack_from(capture: &Capture, address: u64) -> Option<&[u8]> {
+    let stack = capture.faulting()?.stack?;
+    let offset = usize::try_from(address.checked_sub(stack.start)?).ok()?;
+    let bytes = capture.get(stack.data).get(offset..)?;
+    Some(&bytes[..bytes.len().min(MAX_STACK)]).filter(|bytes| !bytes.is_empty())
 }
 
 /// The instructions around the program counter that the diagnosis is about.

@@ -68,6 +68,8 @@ pub enum Format {
     Json,
     /// `report.txt`.
     Text,
+    /// `report.html`.
+    Html,
     /// `memory.zst`.
     Memory,
     /// `core.zst`.
@@ -83,6 +85,8 @@ pub struct Outputs {
     pub json: File,
     /// `report.txt`.
     pub text: Option<File>,
+    /// `report.html`.
+    pub html: Option<File>,
     /// `memory.zst`.
     pub memory: Option<File>,
     /// `core.zst`.
@@ -125,6 +129,7 @@ impl Format {
         match self {
             Self::Json => "report.json",
             Self::Text => "report.txt",
+            Self::Html => "report.html",
             Self::Memory => "memory.zst",
             Self::Core => "core.zst",
             Self::Minidump => "minidump.dmp",
@@ -136,6 +141,7 @@ impl Format {
         match self {
             Self::Json => "json",
             Self::Text => "text",
+            Self::Html => "html",
             Self::Memory => "memory",
             Self::Core => "core",
             Self::Minidump => "minidump",

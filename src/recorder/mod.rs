@@ -45,7 +45,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::capture::{Capture, Kind, Missing};
 use crate::diagnose::unwind::{CallStacks, TableCache, call_stacks};
 use crate::diagnose::{self, Diagnosis, LockGraph, NoModules};
-use crate::report::{Report, text};
+use crate::report::{Report, html, text};
 
 pub use compose::{Sources, compose};
 pub use confine::confine;
@@ -122,17 +122,7 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
     for missing in &outcome.incomplete {
         report.missing(missing.step.clone(), &missing.reason);
     }
-    if let Some(file) = outputs.text {
-        match guarded(|| text::render(&report))
-            .and_then(|text| write_text(&text, file).map_err(|e| e.to_string()))
-        {
-            Ok(bytes) => outcome.wrote(Format::Text, bytes),
-            Err(reason) => {
-                report.missing("report.txt", &reason);
-                outcome.miss("report.txt", reason);
-            }
-        }
-    }
+    write_renderings(&mut report, outputs.text, outputs.html, &mut outcome);
     match write_json(&report, outputs.json) {
         Ok(bytes) => outcome.wrote(Format::Json, bytes),
         Err(error) => outcome.failure = Some(format!("failed to write report.json: {error}")),
@@ -144,6 +134,30 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
     outcome.detail = completed.or_else(|| diagnosis.map(|diagnosis| diagnosis.detail));
     outcome.incomplete = report.incomplete.into_iter().map(missing).collect();
     outcome
+}
+
+/// Writes the report for people. One that fails is said in the others.
+fn write_renderings(report: &mut Report, text: Option<File>, page: Option<File>, outcome: &mut Outcome) {
+    type Render = fn(&Report) -> Result<String, String>;
+    let renderings: [(Format, Option<File>, Render); 2] = [
+        (Format::Text, text, |report| Ok(text::render(report))),
+        (Format::Html, page, |report| {
+            html::render(report).map_err(|error| error.to_string())
+        }),
+    ];
+    for (format, file, render) in renderings {
+        let Some(file) = file else { continue };
+        let written = guarded(|| render(report))
+            .flatten()
+            .and_then(|text| write_text(&text, file).map_err(|error| error.to_string()));
+        match written {
+            Ok(bytes) => outcome.wrote(format, bytes),
+            Err(reason) => {
+                report.missing(format.file_name(), &reason);
+                outcome.miss(format.file_name(), reason);
+            }
+        }
+    }
 }
 
 fn read_capture(mut file: File) -> Result<Capture, crate::capture::CaptureError> {

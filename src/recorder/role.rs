@@ -113,6 +113,7 @@ impl Order {
         let outputs = Outputs {
             json: output(Format::Json).ok_or(RoleError::Descriptors)?,
             text: output(Format::Text),
+            html: output(Format::Html),
             memory: output(Format::Memory),
             core: output(Format::Core),
             minidump: output(Format::Minidump),

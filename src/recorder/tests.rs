@@ -119,6 +119,7 @@ impl Files {
         Outputs {
             json: self.json.try_clone().unwrap(),
             text: Some(self.text.try_clone().unwrap()),
+            html: None,
             memory: Some(self.memory.try_clone().unwrap()),
             core: None,
             minidump: None,

@@ -6,6 +6,7 @@
 pub mod core;
 pub mod escape;
 pub mod format;
+pub mod html;
 pub mod minidump;
 pub mod model;
 mod summary;

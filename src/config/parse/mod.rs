@@ -329,7 +329,6 @@ environment = [\"*\"]
                 "f:6:23: warning: SIGCHLD ends no process, so no rule ever sees it",
                 "f:7:11: warning: 'a-thread-name-that-is-long' matches nothing: \
                  the kernel cuts thread names to 15 bytes",
-                "f:12:20: warning: format 'html' is not available yet; it is not written",
                 "f:13:16: warning: every variable is recorded, secrets included",
             ]
         );

@@ -107,11 +107,7 @@ pub(super) fn variable_pattern(document: &mut Document<'_>, value: &Value<'_>) -
 
 pub(super) fn format(document: &mut Document<'_>, value: &Value<'_>) -> Option<Format> {
     let words = Format::ALL.map(|format| (format.name(), format));
-    let format = document.word(value, "format", &words)?;
-    if !format.available() {
-        document.not_available(value.span(), format!("format '{format}'"), "it is not written");
-    }
-    Some(format)
+    document.word(value, "format", &words)
 }
 
 pub(super) fn core_extent(document: &mut Document<'_>, value: &Value<'_>) -> Option<CoreExtent> {

@@ -8,7 +8,7 @@ use super::page::{Page, Style};
 /// Bytes in a line of a dump.
 const ROW: usize = 16;
 /// Rows of one dump that are shown.
-const MAX_ROWS: usize = 64;
+const MAX_ROWS: usize = 17;
 /// Dumps that are shown.
 const MAX_DUMPS: usize = 64;
 /// Instructions that are shown.
@@ -198,7 +198,7 @@ fn write_mapping(page: &mut Page, map: &Map, marked: bool) {
     );
 }
 
-/// `stack of 4828 worker-117 + 0x20, rw-p`
+/// `its stack + 0x20, rw-p`
 fn described(report: &Report, address: Address) -> String {
     let Some(map) = map_at(report, address) else {
         return String::new();

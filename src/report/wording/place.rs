@@ -7,7 +7,7 @@ use super::thread::title;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::report) struct Target {
     pub(in crate::report) kind: TargetKind,
-    /// `parse_header+0x19`, `stack of 4828 worker-117 + 0x120`, `[heap]`.
+    /// `parse_header+0x19`, `its stack + 0x120`, `stack of 4712 worker-1 + 0x120`, `heap`.
     pub(in crate::report) text: String,
 }
 
@@ -35,9 +35,17 @@ pub(in crate::report) fn target(report: &Report, address: Address) -> Option<Tar
     let is_code = map.perms.contains('x');
     if let Some(thread) = report.threads.iter().find(|thread| has_on_stack(thread, address)) {
         let from_pointer = offset_from(address, thread.stack.pointer);
+        let is_own = report
+            .faulting_thread()
+            .is_some_and(|faulting| faulting.tid == thread.tid);
+        let whose = if is_own {
+            "its stack".to_owned()
+        } else {
+            format!("stack of {}", title(thread))
+        };
         return Some(Target {
             kind: TargetKind::Stack,
-            text: format!("stack of {}{from_pointer}", title(thread)),
+            text: format!("{whose}{from_pointer}"),
         });
     }
     let (kind, text) = match (report.module_at(address), map.path.as_deref()) {

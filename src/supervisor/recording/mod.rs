@@ -182,8 +182,10 @@ impl Recording {
         let report = small::of_end(id.as_str(), &service.name, &end);
         let mut job = job(service, &id);
         // Nothing of its memory is left.
-        job.formats
-            .retain(|format| matches!(format, recorder::Format::Json | recorder::Format::Text));
+        job.formats.retain(|format| {
+            use recorder::Format::{Html, Json, Text};
+            matches!(format, Json | Text | Html)
+        });
         let killed = signal == Some(SigNo::KILL);
         let out_of_memory = killed.then(|| oom::evidence(end.process)).flatten();
         job.ended = Some(Ended {
@@ -405,6 +407,7 @@ fn id(service: &Service, news: &News) -> Result<Id, String> {
 fn job(service: &Service, id: &Id) -> Job {
     let on_request = [
         (Format::Text, recorder::Format::Text),
+        (Format::Html, recorder::Format::Html),
         (Format::Core, recorder::Format::Core),
         (Format::Minidump, recorder::Format::Minidump),
     ];
