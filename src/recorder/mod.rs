@@ -148,8 +148,7 @@ fn write_renderings(report: &mut Report, text: Option<File>, page: Option<File>,
     for (format, file, render) in renderings {
         let Some(file) = file else { continue };
         let written = guarded(|| render(report))
-            .flatten()
-            .and_then(|text| write_text(&text, file).map_err(|error| error.to_string()));
+            .and_then(|text| write_text(&text?, file).map_err(|error| error.to_string()));
         match written {
             Ok(bytes) => outcome.wrote(format, bytes),
             Err(reason) => {

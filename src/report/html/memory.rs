@@ -149,7 +149,7 @@ pub(super) fn dumps(report: &Report, has_code: bool) -> Vec<Dump> {
     let is_shown = |memory: &&Memory| {
         let is_code = PROGRAM_COUNTERS.contains(&memory.register.as_str());
         let is_stack = STACK_POINTERS.contains(&memory.register.as_str());
-        !is_stack && !(is_code && has_code)
+        !(is_stack || is_code && has_code)
     };
     let registers = report.faulting_thread().map(|thread| &thread.registers);
     let dump = |memory: &Memory| {
