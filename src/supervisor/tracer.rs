@@ -23,7 +23,7 @@ pub enum StartError {
     /// The process could not be made.
     #[error("failed to start a tracer: {0}")]
     Spawn(#[from] io::Error),
-    /// It ended at once.
+    /// A message does not reach it, although it lives.
     #[error("failed to talk to a tracer: {0}")]
     Channel(#[from] ChannelError),
 }
@@ -31,7 +31,7 @@ pub enum StartError {
 impl Tracer {
     /// Starts a tracer for a service.
     pub(super) fn start(service: &Service) -> Result<Self, StartError> {
-        let (mut channel, theirs) = Channel::pair()?;
+        let (channel, theirs) = Channel::pair()?;
         let child = Command::new(OURSELVES)
             .arg0("sickbay")
             .arg("tracer")
@@ -39,51 +39,59 @@ impl Tracer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        channel.send(&ToTracer::Begin(Box::new(service.clone())), Vec::new())?;
-        Ok(Self {
+        let mut tracer = Self {
             pid: Pid(child.id() as i32),
             channel,
-        })
+        };
+        tracer.configure(service)?;
+        Ok(tracer)
     }
 
     /// Asks it to take up a process.
     pub(super) fn seize(&mut self, process: Pid) -> Result<(), ChannelError> {
-        self.channel.send(&ToTracer::Seize(process), Vec::new())
+        self.tell(&ToTracer::Seize(process))
     }
 
     /// Asks it to copy a process that it has taken up.
     pub(super) fn capture(&mut self, process: Pid) -> Result<(), ChannelError> {
-        self.channel.send(&ToTracer::Capture(process), Vec::new())
+        self.tell(&ToTracer::Capture(process))
     }
 
     /// Asks it how things are.
     pub(super) fn ask(&mut self) -> Result<(), ChannelError> {
-        self.channel.send(&ToTracer::Tell, Vec::new())
+        self.tell(&ToTracer::Tell)
     }
 
     /// Gives it the service anew, with another configuration.
     pub(super) fn configure(&mut self, service: &Service) -> Result<(), ChannelError> {
-        self.channel
-            .send(&ToTracer::Begin(Box::new(service.clone())), Vec::new())
+        self.tell(&ToTracer::Begin(Box::new(service.clone())))
     }
 
     /// Asks it to tell which signals that process takes.
     pub(super) fn follow(&mut self, process: Pid) -> Result<(), ChannelError> {
-        self.channel.send(&ToTracer::Follow(process), Vec::new())
+        self.tell(&ToTracer::Follow(process))
     }
 
-    /// Tells it that this process stops, or goes on. A tracer that is gone needs not know.
+    /// Tells it that this process stops, or goes on. It is no matter if it does not hear.
     pub(super) fn stopping(&mut self, stopping: bool) {
         let message = if stopping {
             ToTracer::Stopping
         } else {
             ToTracer::GoingOn
         };
-        let _ = self.channel.send(&message, Vec::new());
+        let _ = self.tell(&message);
     }
 
     /// Asks it to let go of everything.
     pub(super) fn let_go(&mut self) -> Result<(), ChannelError> {
-        self.channel.send(&ToTracer::LetGo, Vec::new())
+        self.tell(&ToTracer::LetGo)
+    }
+
+    /// One that is gone needs not know: its end is heard on the channel, and the next one is told all of it anew.
+    fn tell(&mut self, message: &ToTracer) -> Result<(), ChannelError> {
+        match self.channel.send(message, Vec::new()) {
+            Err(ChannelError::Closed) => Ok(()),
+            told => told,
+        }
     }
 }

@@ -93,6 +93,7 @@ enum TracerError {
 
 /// Runs a tracer on descriptor 0 until its front lets it go, or is gone.
 pub fn main() -> ExitCode {
+    fail::point("tracer.start");
     let mut tracer = match set_up() {
         Ok(tracer) => tracer,
         Err(error) => {

@@ -19,7 +19,7 @@ const WORKERS: &str = "8";
 const VICTIM: &str = "3";
 
 /// Points that are reached before the program does anything.
-const WHILE_ATTACHING: [&str; 2] = ["tracer.attach.pass", "tracer.attach.done"];
+const WHILE_ATTACHING: [&str; 3] = ["tracer.start", "tracer.attach.pass", "tracer.attach.done"];
 
 /// The supervisor with one fail point armed.
 struct Armed {
@@ -254,6 +254,7 @@ macro_rules! at_each_fail_point {
 }
 
 at_each_fail_point! { attached:
+    tracer_start = "tracer.start",
     tracer_attach_pass = "tracer.attach.pass",
     tracer_attach_done = "tracer.attach.done",
     tracer_fault_stopped = "tracer.fault.stopped",
@@ -272,6 +273,7 @@ at_each_fail_point! { attached:
 }
 
 at_each_fail_point! { started:
+    tracer_start = "tracer.start",
     tracer_attach_pass = "tracer.attach.pass",
     tracer_attach_done = "tracer.attach.done",
     tracer_fault_stopped = "tracer.fault.stopped",
