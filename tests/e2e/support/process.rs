@@ -260,7 +260,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for pid in proc::pids_with_environment(MARKER, &self.marker) {
+        let mut started = proc::pids_with_environment(MARKER, &self.marker);
+        // Some overwrite their environment, as nginx and its workers do.
+        if !self.has_ended() {
+            started.push(self.pid());
+        }
+        started.extend(started.clone().into_iter().flat_map(proc::children));
+        for pid in started {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         let _ = self.child.kill();
