@@ -16,8 +16,9 @@
 //!
 //! A thread that is kept in its stop for longer would be reported at each look: looks pass over it, until it dies.
 //!
+//! A stop can be seen by a look before its SIGCHLD is sent (kernel/signal.c, `ptrace_stop`), though not be answered.
 //! Where SIGCHLD names a thread whose stop was found and answered by a look meanwhile, it may be about that stop; then the
-//! thread is looked at again.
+//! thread is looked at again, and what that finds counts as found by a look in its turn.
 //!
 //! Tried and dropped: blocking in `waitid(P_ALL)` with few tracees (faster by 3 % with one, slower from 20 on); waiting
 //! with a limit instead of the alarm (4 %); looking at the tracee that was just answered (5 %); sweeps that look at each
@@ -232,10 +233,9 @@ impl Waiting {
             active.suspect = active.tid != tid;
         }
         let is_current = is_current && !self.kept.contains(&tid);
-        let event = named
-            .stop()
-            .filter(|_| is_current)
-            .or_else(|| peek(&self.kept, tid))?;
+        let Some(event) = named.stop().filter(|_| is_current) else {
+            return self.note_found(peek(&self.kept, tid));
+        };
         self.touch(tid, false);
         self.placement.stopped(tid);
         self.expect_more();

@@ -112,7 +112,7 @@ fn silent_threads_among_8000_are_answered_while_others_storm() {
 #[test]
 fn no_signal_is_taken_for_another_one() {
     let sickbay = Sickbay::new();
-    let outcome = sickbay.run(fixture("alternate"), &["6", "3000"]);
+    let outcome = sickbay.run(fixture("alternate"), &["6", "20000"]);
     assert_eq!(
         (outcome.code(), outcome.stdout.as_str()),
         (0, "every signal was the one that was sent\n"),
