@@ -4,21 +4,26 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #define MAGIC 0x51c4ba0000000000UL
 #define STACK_BYTES (64 * 1024)
 
-static sem_t all_set, go;
-static long victim;
+static sem_t go;
+static atomic_long set;
+static long count, victim;
 
 extern const char fault_site[];
 
 #if defined __x86_64__
-/* The magic value stays in r12 across the pause(2) that the thread repeats for ever. */
+/* The magic value stays in r12 across the pause(2) that the thread repeats for ever. Counted without a call, so that a
+ * thread that is set is in no library. */
 static void wait_holding(uint64_t magic)
 {
     register uint64_t kept __asm__("r12") = magic;
+    __asm__ volatile("" : "+r"(kept));
+    atomic_fetch_add(&set, 1);
     for (;;) {
         long number = SYS_pause;
         __asm__ volatile("syscall" : "+a"(number) : "r"(kept) : "rcx", "r11", "memory");
@@ -35,6 +40,8 @@ __attribute__((noinline, noclone)) static void fault_holding(uint64_t magic)
 static void wait_holding(uint64_t magic)
 {
     register uint64_t kept __asm__("x19") = magic;
+    __asm__ volatile("" : "+r"(kept));
+    atomic_fetch_add(&set, 1);
     for (;;)
         __asm__ volatile("mov x8, %0\n\tmov x0, #0\n\tmov x1, #0\n\tmov x2, #0\n\tmov x3, #0\n\tsvc #0" ::"i"(SYS_ppoll), "r"(kept)
                          : "x0", "x1", "x2", "x3", "x8", "memory");
@@ -56,10 +63,12 @@ static void *work(void *argument)
     pthread_setname_np(pthread_self(), name);
 
     volatile uint64_t on_stack[2] = {MAGIC | (uint64_t)index, MAGIC | (uint64_t)index};
-    sem_post(&all_set);
     if (index == victim) {
+        atomic_fetch_add(&set, 1);
         while (sem_wait(&go) != 0)
             ;
+        while (atomic_load(&set) <= count)
+            sched_yield();
         fault_holding(on_stack[0]);
     }
     wait_holding(on_stack[0]);
@@ -68,11 +77,11 @@ static void *work(void *argument)
 
 int main(int argc, char **argv)
 {
-    long count = number_or(argc, argv, 1, 4);
+    count = number_or(argc, argv, 1, 4);
     victim = number_or(argc, argv, 2, 1);
     int wait_for_line = argc > 3 && strcmp(argv[3], "stdin") == 0;
 
-    need(sem_init(&all_set, 0, 0) == 0 && sem_init(&go, 0, 0) == 0, "sem_init");
+    need(sem_init(&go, 0, 0) == 0, "sem_init");
     pthread_attr_t attributes;
     need(pthread_attr_init(&attributes) == 0, "pthread_attr_init");
     need(pthread_attr_setstacksize(&attributes, STACK_BYTES) == 0, "pthread_attr_setstacksize");
@@ -80,9 +89,8 @@ int main(int argc, char **argv)
         pthread_t thread;
         need(pthread_create(&thread, &attributes, work, (void *)index) == 0, "pthread_create");
     }
-    for (long index = 0; index < count; index++)
-        while (sem_wait(&all_set) != 0)
-            ;
+    while (atomic_load(&set) < count)
+        sched_yield();
     say("ready pid=%d fault_pc=%p", getpid(), (const void *)fault_site);
     if (wait_for_line)
         getchar();
