@@ -117,19 +117,25 @@ mod library {
         Ok(lines)
     }
 
-    /// This boot's entries of the unit's run, or of the process.
+    /// The entries of the unit's run, or of the process in this boot. A run's id is the run's alone; where only the unit
+    /// is known, it is this boot's as well.
     fn narrow(journal: &mut Journal, wanted: &OfProcess) -> systemd::Result<()> {
-        if let Ok(boot) = fs::read_to_string("/proc/sys/kernel/random/boot_id") {
-            journal.match_add("_BOOT_ID", boot.trim().replace('-', ""))?;
-            journal.match_and()?;
-        }
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let boot = boot.trim().replace('-', "");
         match (&wanted.invocation_id, &wanted.unit) {
-            (Some(invocation), _) => journal.match_add("_SYSTEMD_INVOCATION_ID", invocation.as_str())?,
-            (None, Some(unit)) => journal.match_add("_SYSTEMD_UNIT", unit.as_str())?,
-            (None, None) => return journal.match_add("_PID", wanted.pid.to_string()).map(|_| ()),
-        };
-        journal.match_or()?;
+            (Some(invocation), _) => {
+                journal.match_add("_SYSTEMD_INVOCATION_ID", invocation.as_str())?;
+                journal.match_or()?;
+            }
+            (None, Some(unit)) => {
+                journal.match_add("_SYSTEMD_UNIT", unit.as_str())?;
+                journal.match_add("_BOOT_ID", boot.as_str())?;
+                journal.match_or()?;
+            }
+            (None, None) => {}
+        }
         journal.match_add("_PID", wanted.pid.to_string())?;
+        journal.match_add("_BOOT_ID", boot)?;
         Ok(())
     }
 

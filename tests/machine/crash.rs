@@ -75,6 +75,10 @@ fn a_service_that_crashes_and_restarts() {
     assert_eq!(report["service"]["name"], "till");
     assert_eq!(report["service"]["unit"], "crashy.service");
     machine.await_traced(machine.main_pid("crashy.service"));
+    // The unit is hardened, and nothing is missing for it.
+    assert_eq!(report["incomplete"], serde_json::Value::Null, "{report:#?}");
+    let status = machine.must(&["sickbay", "status"]);
+    assert!(status.contains("unit crashy.service"), "{status}");
     let logs = report["logs"].as_array().unwrap();
     let last = logs.iter().rfind(|line| line["source"] == "journal").unwrap();
     assert_eq!(last["text"], "charging an order that nobody placed", "{logs:#?}");

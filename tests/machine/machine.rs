@@ -85,6 +85,7 @@ impl Machine {
         for (file, place) in [
             ("sickbay.service", "/usr/lib/systemd/system/sickbay.service"),
             ("sickbay.catalog", "/usr/lib/systemd/catalog/sickbay.catalog"),
+            ("sickbay.sysusers", "/usr/lib/sysusers.d/sickbay.conf"),
         ] {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(file);
             machine.write(place, &fs::read_to_string(from).unwrap());
@@ -183,6 +184,7 @@ impl Machine {
                 "--register=no",
                 "--keep-unit",
                 "--private-network",
+                "--capability=CAP_CHECKPOINT_RESTORE",
                 "--boot",
             ])
             .args(["--console=pipe", "-M", &self.name, "-D"])

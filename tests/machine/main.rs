@@ -18,6 +18,7 @@ mod machine;
 mod deadline;
 
 mod crash;
+mod unit;
 
 pub(crate) use deadline::{DEADLINE, await_that};
 pub(crate) use machine::Machine;
