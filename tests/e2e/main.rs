@@ -42,6 +42,7 @@ mod locks;
 mod logs;
 mod minidumps;
 mod outer_frames;
+mod page;
 mod passing;
 mod policy;
 mod readme;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Sickbay, fixture, run};
+use crate::support::{Sickbay, fixture, run, spawn};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -116,4 +116,28 @@ fn the_demonstration_prints_what_the_readme_shows() {
     let steady = |lines: Vec<String>| lines.into_iter().filter(|line| !varies(line)).collect::<Vec<_>>();
     let (shown, printed) = (steady(shown), steady(printed));
     assert_eq!(shown.as_slice(), &printed[..shown.len().min(printed.len())]);
+}
+
+/// What a hung process says of itself, but for names, ids and addresses.
+#[test]
+fn a_deadlock_is_told_as_the_readme_shows() {
+    let mut program = spawn(Command::new(fixture("locks")).args(["cycle", "3"]));
+    program.stdout_line("ready");
+    let (_, outcome) = Sickbay::new().capture(program.pid());
+    let circle = |text: &str| {
+        let line = text.lines().find_map(|line| line.split_once(": deadlock: "));
+        skeleton(line.expect("a line about a deadlock").1)
+    };
+    assert_eq!(circle(&outcome.stderr), circle(&blocks("text")[1]));
+}
+
+#[test]
+fn the_picture_is_there_and_small() {
+    let text = readme();
+    let (_, rest) = text.split_once("![").expect("a picture");
+    let (path, _) = rest.split_once("](").unwrap().1.split_once(')').unwrap();
+    let size = std::fs::metadata(Path::new(ROOT).join(path))
+        .expect("the picture")
+        .len();
+    assert!(size < 150_000, "{size} bytes");
 }

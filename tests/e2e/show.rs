@@ -4,12 +4,21 @@ use std::fs::File;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use crate::support::{Sickbay, fixture, run};
+use crate::support::{Sickbay, await_that, fixture, proc, run};
 
-/// A state directory with the report of a faulting worker among four.
+/// A state directory with the report of a faulting worker among four, the others of which are in pause(2).
 fn with_report() -> Sickbay {
     let sickbay = Sickbay::new();
-    assert_eq!(sickbay.run(fixture("workers"), &["4", "2"]).code(), 139);
+    let mut supervisor = sickbay.start(fixture("workers"), &["4", "2", "stdin"]);
+    let ready = supervisor.stdout_line("ready pid=");
+    let program: i32 = ready.split(' ').next().unwrap().parse().unwrap();
+    await_that("three workers in pause", || {
+        let tasks = proc::tasks(program).into_iter();
+        let paused = tasks.filter(|task| proc::system_call(task.tid) == Some(libc::SYS_pause));
+        (paused.count() == 3).then_some(())
+    });
+    supervisor.write("go\n");
+    assert_eq!(supervisor.finish().code(), 139);
     sickbay
 }
 

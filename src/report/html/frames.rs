@@ -50,6 +50,7 @@ impl Frames {
 impl FrameRow {
     fn new(number: usize, words: FrameWords) -> Self {
         let named = words.function.is_some();
+        let inlined = words.note == Some("inlined");
         let place = words.place.unwrap_or_default();
         let function = words.function.unwrap_or_else(|| match place.as_str() {
             "" => "unknown code".to_owned(),
@@ -63,8 +64,17 @@ impl FrameRow {
                 .offset
                 .map_or_else(Text::default, |offset| format_args!("+{offset}").into()),
             source: text(words.source.as_ref()),
-            place: if named { place.into() } else { Text::default() },
-            address: words.address.map(Text::from).unwrap_or_default(),
+            place: if named && !inlined {
+                place.into()
+            } else {
+                Text::default()
+            },
+            // The code of an inlined function is that of the frame below.
+            address: words
+                .address
+                .filter(|_| !inlined)
+                .map(Text::from)
+                .unwrap_or_default(),
             note: words.note.unwrap_or_default().into(),
         }
     }

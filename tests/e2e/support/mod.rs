@@ -1,6 +1,7 @@
 //! The harness: programs to supervise, processes that end with their test, reports as JSON, `/proc`.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
+mod browser;
 mod deadline;
 mod dying;
 mod process;
@@ -11,6 +12,7 @@ mod sickbay;
 pub(crate) mod debuggers;
 pub(crate) mod proc;
 
+pub(crate) use browser::Browser;
 pub(crate) use deadline::{DEADLINE, await_that};
 pub(crate) use debuggers::{Calls, Debugger};
 pub(crate) use dying::{Dying, dying};
