@@ -23,6 +23,8 @@ mod bound;
 mod compose;
 mod confine;
 mod directories;
+mod copied;
+mod extent;
 mod fingerprint;
 mod frames;
 mod host;

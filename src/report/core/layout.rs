@@ -130,7 +130,7 @@ fn copy(
     while address < segment.memory.end {
         let left = usize::try_from(segment.memory.end - address).unwrap_or(usize::MAX);
         let part = &mut chunk[..left.min(CHUNK)];
-        let read = contents.read(address, part).min(part.len());
+        let read = contents.read(address, part)?.min(part.len());
         part[read..].fill(0);
         unread += (part.len() - read) as u64;
         out.write_all(part)?;
@@ -359,10 +359,10 @@ mod tests {
     fn unreadable_memory_is_zero_and_counted() {
         struct Half;
         impl Contents for Half {
-            fn read(&self, _: u64, out: &mut [u8]) -> usize {
+            fn read(&self, _: u64, out: &mut [u8]) -> io::Result<usize> {
                 let half = out.len() / 2;
                 out.fill(9);
-                half
+                Ok(half)
             }
         }
         let core = Core {

@@ -21,6 +21,7 @@ mod notes;
 mod read;
 mod segments;
 
+use std::io;
 use std::ops::Range;
 
 use crate::sys::{Pid, SigNo, Tid};
@@ -120,8 +121,8 @@ pub struct MappedFile {
 
 /// Where the bytes of kept memory come from.
 pub trait Contents {
-    /// Reads memory that is kept; fewer bytes than asked where the rest cannot be read.
-    fn read(&self, address: u64, out: &mut [u8]) -> usize;
+    /// Reads memory that is kept; fewer bytes than asked where the rest cannot be read. An error is the end of it all.
+    fn read(&self, address: u64, out: &mut [u8]) -> io::Result<usize>;
 }
 
 /// Pieces of memory that were copied before.
@@ -165,7 +166,7 @@ impl<'a> Pieces<'a> {
 
 impl Contents for Pieces<'_> {
     /// The few bytes by which pieces fall short of whole words are zero.
-    fn read(&self, address: u64, out: &mut [u8]) -> usize {
+    fn read(&self, address: u64, out: &mut [u8]) -> io::Result<usize> {
         out.fill(0);
         let end = address.saturating_add(out.len() as u64);
         let first = self
@@ -180,7 +181,7 @@ impl Contents for Pieces<'_> {
             out[at..at + size].copy_from_slice(&bytes[..size]);
             read = (at + size).next_multiple_of(WORD as usize).min(out.len());
         }
-        read
+        Ok(read)
     }
 }
 
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!(pieces.ranges(), [0x1000..0x1030, 0x1060..0x1070]);
         let read = |address, size| {
             let mut out = vec![0; size];
-            let read = pieces.read(address, &mut out);
+            let read = pieces.read(address, &mut out).unwrap();
             out.truncate(read);
             out
         };

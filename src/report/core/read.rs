@@ -261,7 +261,10 @@ mod tests {
         let (back, memory) = read(&file).unwrap();
         assert_eq!(back, core);
         let mut bytes = [0; 9];
-        assert_eq!(super::super::Contents::read(&memory, 0x1800, &mut bytes), 9);
+        assert_eq!(
+            super::super::Contents::read(&memory, 0x1800, &mut bytes).unwrap(),
+            9
+        );
         assert_eq!(&bytes, b"a stack..");
     }
 

@@ -99,7 +99,7 @@ impl Minidump {
             let mut left = range.memory.data_size as usize;
             while left > 0 {
                 let part = &mut chunk[..left.min(CHUNK)];
-                let read = contents.read(address, part).min(part.len());
+                let read = contents.read(address, part)?.min(part.len());
                 part[read..].fill(0);
                 out.write_all(part)?;
                 address += part.len() as u64;
