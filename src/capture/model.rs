@@ -119,6 +119,8 @@ pub struct ProcessFacts {
     pub maps: Option<Blob>,
     /// `/proc/PID/limits`.
     pub limits: Option<Blob>,
+    /// `/proc/PID/coredump_filter` (core(5)).
+    pub coredump_filter: Option<u32>,
     /// `/proc/PID/auxv`.
     pub auxv: Option<Blob>,
     /// `/proc/PID/cmdline`, unless the configuration masks it.

@@ -35,6 +35,7 @@ impl Capture {
         self.facts.process.limits = self.copy_file(&of_thread, "limits");
         self.facts.process.auxv = self.copy_file(&of_thread, "auxv");
         self.facts.process.cgroup = self.copy_file(&of_thread, "cgroup");
+        self.facts.process.coredump_filter = coredump_filter(&of_process);
         self.facts.process.proc_owner = fs::metadata(&of_thread).ok().map(|meta| meta.uid());
         self.facts.process.exe = self.copy_link(&of_thread, "exe");
         self.facts.process.cmdline = self.copy_cmdline(&of_thread, options.cmdline);
@@ -176,6 +177,12 @@ fn inner_id(path: &str) -> Option<i32> {
     let mut ids = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
     let (_outer, inner) = (ids.next()?, ids.next_back()?);
     inner.parse().ok()
+}
+
+/// Which mappings the process wants in its cores; the file holds a hexadecimal number.
+fn coredump_filter(directory: &str) -> Option<u32> {
+    let text = fs::read_to_string(format!("{directory}/coredump_filter")).ok()?;
+    u32::from_str_radix(text.trim(), 16).ok()
 }
 
 /// The program's name, and how many arguments it had in place of the arguments.

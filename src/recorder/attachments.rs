@@ -38,6 +38,16 @@ pub(super) fn write_minidump(
     attachment
 }
 
+/// Writes a compact core.
+pub(super) fn write_core(image: &Image<'_>, file: &File, outcome: &mut Outcome) -> Option<Attachment> {
+    attach(Format::Core, file, outcome, |file| image.write(file))
+}
+
+/// Counts a file that was written already.
+pub(super) fn complete(format: Format, file: &File, outcome: &mut Outcome) -> Option<Attachment> {
+    attach(format, file, outcome, |_| Ok(()))
+}
+
 fn attach(
     format: Format,
     file: &File,

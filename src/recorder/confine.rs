@@ -17,6 +17,9 @@ const CPU_SECONDS: u64 = 60;
 const ADDRESS_SPACE: u64 = 8 << 30;
 /// Size of a file that is written, bytes.
 const FILE_SIZE: u64 = 4 << 30;
+/// The same two where the core of a whole process is written.
+const CORE_CPU_SECONDS: u64 = 3600;
+const CORE_FILE_SIZE: u64 = 1 << 40;
 /// Open descriptors: one for each mapped file, and some more.
 const OPEN_FILES: u64 = 16_384;
 /// Who a recorder becomes where it started as root, best first.
@@ -25,8 +28,14 @@ const USERS: [&str; 2] = ["sickbay", "nobody"];
 /// Confines the calling process for good; returns the steps that were refused, for the report's `incomplete`.
 ///
 /// Resource limits, no core, no new processes, no new privileges, not dumpable; and where it runs as root: a network
-/// namespace without a network, and another user. Call it in a process of its own.
-pub fn confine() -> Vec<Missing> {
+/// namespace without a network, and another user. Call it in a process of its own. `core` says that it is to write the
+/// core of a whole process.
+pub fn confine(core: bool) -> Vec<Missing> {
+    let (cpu_seconds, file_size) = if core {
+        (CORE_CPU_SECONDS, CORE_FILE_SIZE)
+    } else {
+        (CPU_SECONDS, FILE_SIZE)
+    };
     let mut refused = Vec::new();
     let mut step = |name: &str, result: Result<(), Errno>| {
         if let Err(errno) = result {
@@ -37,9 +46,9 @@ pub fn confine() -> Vec<Missing> {
         }
     };
     for (name, resource, limit) in [
-        ("CPU time", Resource::RLIMIT_CPU, CPU_SECONDS),
+        ("CPU time", Resource::RLIMIT_CPU, cpu_seconds),
         ("address space", Resource::RLIMIT_AS, ADDRESS_SPACE),
-        ("file size", Resource::RLIMIT_FSIZE, FILE_SIZE),
+        ("file size", Resource::RLIMIT_FSIZE, file_size),
         ("open files", Resource::RLIMIT_NOFILE, OPEN_FILES),
         ("core size", Resource::RLIMIT_CORE, 0),
     ] {
@@ -123,7 +132,7 @@ mod tests {
         }
         let root = geteuid().is_root();
         let open = std::fs::File::open("/proc/self/status").unwrap();
-        assert_eq!(confine(), []);
+        assert_eq!(confine(false), []);
         if root {
             assert!(!geteuid().is_root());
             assert!(

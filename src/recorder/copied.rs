@@ -157,11 +157,11 @@ fn touched(range: &Range<u64>, pagemap: &File) -> io::Result<Vec<Range<u64>>> {
 }
 
 /// Joins ranges with less than that between them.
-fn join(ranges: &mut Vec<Range<u64>>, hole: u64) {
+pub(super) fn join(ranges: &mut Vec<Range<u64>>, hole: u64) {
     ranges.dedup_by(|next, last| {
         let near = next.start <= last.end.saturating_add(hole);
         if near {
-            last.end = next.end;
+            last.end = last.end.max(next.end);
         }
         near
     });

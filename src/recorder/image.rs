@@ -5,8 +5,10 @@
 //! mapped files come from the files: nobody waits while they are read, and no process changes them.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 use super::Format;
+use super::copied::join;
 use super::host::Host;
 use super::process::{self, Stat, bytes};
 use crate::capture::maps::{self, Maps};
@@ -64,6 +66,18 @@ impl<'a> Image<'a> {
         }
     }
 
+    /// A core that holds other memory as well: ranges by address that do not overlap.
+    pub(super) fn layout_with(&self, ranges: Vec<Range<u64>>) -> Layout {
+        let mut kept = self.core.kept.clone();
+        kept.extend(ranges);
+        kept.sort_by_key(|range| range.start);
+        join(&mut kept, 0);
+        Layout::of(&Core {
+            kept,
+            ..self.core.clone()
+        })
+    }
+
     /// Where things lie in the decompressed file.
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
@@ -89,6 +103,7 @@ impl<'a> Image<'a> {
 }
 
 /// The beginnings of a process's program and libraries, by the addresses where they are mapped.
+#[derive(Debug)]
 pub(super) struct FirstPages(Vec<(u64, Vec<u8>)>);
 
 impl FirstPages {

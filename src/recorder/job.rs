@@ -5,6 +5,7 @@ use std::fs::File;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Missing;
+use crate::config::{CoreExtent, Size};
 use crate::diagnose::{Cause, Ended};
 use crate::logs::Collected;
 
@@ -23,6 +24,8 @@ pub struct Job {
     pub occurrences: u64,
     /// What to write beside `report.json`.
     pub formats: Vec<Format>,
+    /// The core to write of a copy of the process, once the report is in place.
+    pub core: Option<CoreJob>,
     /// What the front could not do, for the report's `incomplete`.
     pub missing: Vec<Missing>,
     /// Why there are no log lines, where some were wanted.
@@ -30,6 +33,15 @@ pub struct Job {
     /// The service's last log lines; they travel beside the job.
     #[serde(skip)]
     pub logs: Collected,
+}
+
+/// A core that is written of a copy of the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CoreJob {
+    /// How much memory it holds.
+    pub extent: CoreExtent,
+    /// At most that much.
+    pub limit: Size,
 }
 
 /// The service that an incident belongs to.

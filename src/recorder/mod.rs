@@ -17,6 +17,8 @@
 //! | `bound` | how much of what the process chose is repeated |
 //! | `image` | `memory.zst`: what of a capture goes into it, and where |
 //! | `attachments` | the files that hold memory |
+//! | `late_core` | the core of a copied process, written when the report is in place |
+//! | `extent`, `copied` | which of its memory, and reading that |
 
 mod attachments;
 mod bound;
@@ -30,6 +32,7 @@ mod frames;
 mod host;
 mod image;
 mod job;
+mod late_core;
 mod locks;
 mod modules;
 mod place;
@@ -55,7 +58,8 @@ pub use directories::Directories;
 pub use host::Host;
 use image::{FirstPages, Image};
 
-pub use job::{Action, Format, Job, Outcome, Outputs, Service, Written};
+pub use job::{Action, CoreJob, Format, Job, Outcome, Outputs, Service, Written};
+pub use late_core::{CopyFiles, Unfinished};
 pub use modules::Descriptors;
 pub use role::{FromRecorder, ToRecorder, main};
 
@@ -66,8 +70,14 @@ const MAX_CAPTURE: u64 = 2 << 30;
 ///
 /// `capture` is what [`Capture::write_to`] wrote, read from its start; `modules` are the descriptors that
 /// [`ModuleFile::descriptor`](crate::capture::ModuleFile::descriptor) counts. `report.json` comes last, so that it
-/// names what the other files became. Never fails: what could not be done is in the outcome.
-pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) -> Outcome {
+/// names what the other files became. Never fails: what could not be done is in the outcome. Where the job asks for the
+/// core of a copied process, the second value writes it, and the report once more.
+pub fn record(
+    job: &Job,
+    capture: File,
+    modules: Vec<File>,
+    outputs: &Outputs,
+) -> (Outcome, Option<Unfinished>) {
     let mut outcome = Outcome::default();
     let capture = read_capture(capture).unwrap_or_else(|error| {
         let mut empty = Capture::default();
@@ -82,7 +92,7 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
     let maps = image::maps_of(&capture);
     let first_pages = FirstPages::read(&capture, &maps, &descriptors);
     let image = Image::of(&capture, &maps, &first_pages, &host);
-    let attachments = attachments::write_memory(&image, &outputs, &mut outcome);
+    let attachments = attachments::write_memory(&image, outputs, &mut outcome);
     let has_memory = attachments
         .iter()
         .any(|attachment| attachment.file == image::FILE);
@@ -109,7 +119,7 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
         Ok(report) => report,
         Err(reason) => {
             outcome.failure = Some(reason);
-            return outcome;
+            return (outcome, None);
         }
     };
     report.attachments = attachments;
@@ -121,29 +131,48 @@ pub fn record(job: &Job, capture: File, modules: Vec<File>, outputs: Outputs) ->
         &outputs,
         &mut outcome,
     ));
-    for missing in &outcome.incomplete {
-        report.missing(missing.step.clone(), &missing.reason);
+    note(&mut report, &outcome.incomplete);
+    let unfinished = job.core.map(|_| report.clone());
+    if unfinished.is_some() {
+        late_core::announce(&mut report);
     }
-    write_renderings(&mut report, outputs.text, outputs.html, &mut outcome);
-    match write_json(&report, outputs.json) {
-        Ok(bytes) => outcome.wrote(Format::Json, bytes),
-        Err(error) => outcome.failure = Some(format!("failed to write report.json: {error}")),
-    }
+    write_report(&mut report, outputs, &mut outcome);
     outcome.readable_by = process::proven_owner(&capture);
     outcome.fingerprint = report.fingerprint.clone();
     outcome.cause = diagnosis.as_ref().map(|diagnosis| diagnosis.cause);
     let completed = report.fault.detail.clone();
     outcome.detail = completed.or_else(|| diagnosis.map(|diagnosis| diagnosis.detail));
-    outcome.incomplete = report.incomplete.into_iter().map(missing).collect();
-    outcome
+    let unfinished = unfinished.map(|report| Unfinished {
+        report,
+        capture,
+        first_pages,
+        host,
+    });
+    (outcome, unfinished)
+}
+
+fn note(report: &mut Report, incomplete: &[Missing]) {
+    for missing in incomplete {
+        report.missing(missing.step.clone(), &missing.reason);
+    }
+}
+
+/// Writes the renderings of a report for people, then the report itself.
+fn write_report(report: &mut Report, outputs: &Outputs, outcome: &mut Outcome) {
+    write_renderings(report, outputs, outcome);
+    match write_json(report, &outputs.json) {
+        Ok(bytes) => outcome.wrote(Format::Json, bytes),
+        Err(error) => outcome.failure = Some(format!("failed to write report.json: {error}")),
+    }
+    outcome.incomplete = report.incomplete.iter().cloned().map(missing).collect();
 }
 
 /// Writes the report for people. One that fails is said in the others.
-fn write_renderings(report: &mut Report, text: Option<File>, page: Option<File>, outcome: &mut Outcome) {
+fn write_renderings(report: &mut Report, outputs: &Outputs, outcome: &mut Outcome) {
     type Render = fn(&Report) -> Result<String, String>;
-    let renderings: [(Format, Option<File>, Render); 2] = [
-        (Format::Text, text, |report| Ok(text::render(report))),
-        (Format::Html, page, |report| {
+    let renderings: [(Format, &Option<File>, Render); 2] = [
+        (Format::Text, &outputs.text, |report| Ok(text::render(report))),
+        (Format::Html, &outputs.html, |report| {
             html::render(report).map_err(|error| error.to_string())
         }),
     ];
@@ -223,17 +252,17 @@ fn guarded<T>(step: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-fn write_text(text: &str, mut file: File) -> io::Result<u64> {
+fn write_text(text: &str, mut file: &File) -> io::Result<u64> {
     file.write_all(text.as_bytes())?;
-    size(&file)
+    size(file)
 }
 
-fn write_json(report: &Report, file: File) -> io::Result<u64> {
-    let mut out = BufWriter::new(&file);
+fn write_json(report: &Report, file: &File) -> io::Result<u64> {
+    let mut out = BufWriter::new(file);
     serde_json::to_writer_pretty(&mut out, report)?;
     out.write_all(b"\n")?;
     out.flush()?;
-    size(&file)
+    size(file)
 }
 
 fn size(file: &File) -> io::Result<u64> {

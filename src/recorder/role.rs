@@ -10,13 +10,14 @@ use crate::ipc::{Channel, ChannelError, role_log};
 use crate::logs;
 use crate::sys::{fail, process};
 
-use super::{Format, Job, Outcome, Outputs};
+use super::{CopyFiles, Format, Job, Outcome, Outputs};
 
 /// From a front to a recorder.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToRecorder {
-    /// The job. Beside it: the capture, the log lines, then one empty file for each of the job's formats.
+    /// The job. Beside it: the capture, the log lines, one empty file for each of the job's formats, and for a core of a
+    /// copied process its `mem`, `smaps` and `pagemap`.
     Job {
         /// What to write.
         job: Box<Job>,
@@ -27,13 +28,18 @@ pub enum ToRecorder {
     },
     /// Beside it: descriptors of modules.
     Modules,
+    /// The report is in place: now the core. Beside it: one empty file for each format.
+    Finish {
+        /// The core, and what names it.
+        formats: Vec<Format>,
+    },
 }
 
 /// From a recorder to its front.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromRecorder {
-    /// The job is done, as far as it could be.
+    /// The job is done, as far as it could be; of a job with a core this comes twice.
     Done(Box<Outcome>),
     /// A line of the recorder's log.
     Log(String),
@@ -68,11 +74,46 @@ fn work() -> Result<(), RoleError> {
     fail::point("recorder.start");
     let mut order = Order::receive(&mut channel)?;
     fail::point("recorder.read");
-    order.job.missing.extend(super::confine());
-    let outcome = super::record(&order.job, order.capture, order.modules, order.outputs);
+    order.job.missing.extend(super::confine(order.job.core.is_some()));
+    let (outcome, unfinished) = super::record(&order.job, order.capture, order.modules, &order.outputs);
     fail::point("recorder.written");
     channel.send_waiting(&FromRecorder::Done(Box::new(outcome)), Vec::new())?;
+    let (Some(unfinished), Some(job), Some(copy)) = (unfinished, order.job.core, order.copy) else {
+        return Ok(());
+    };
+    let outputs = receive_outputs(&mut channel)?;
+    fail::point("recorder.core");
+    let outcome = unfinished.finish(&job, &copy, &outputs);
+    fail::point("recorder.core.written");
+    channel.send_waiting(&FromRecorder::Done(Box::new(outcome)), Vec::new())?;
     Ok(())
+}
+
+/// The files for a core, and for the report that names it.
+fn receive_outputs(channel: &mut Channel) -> Result<Outputs, RoleError> {
+    match channel.receive()? {
+        (ToRecorder::Finish { formats }, descriptors) => {
+            outputs_of(&formats, &mut descriptors.into_iter().map(File::from))
+        }
+        _ => Err(RoleError::Descriptors),
+    }
+}
+
+/// Takes the files of formats, in their order.
+fn outputs_of(formats: &[Format], files: &mut impl Iterator<Item = File>) -> Result<Outputs, RoleError> {
+    let mut by_format: Vec<(Format, File)> = formats.iter().copied().zip(files).collect();
+    let mut output = |wanted| {
+        let place = by_format.iter().position(|(format, _)| *format == wanted)?;
+        Some(by_format.swap_remove(place).1)
+    };
+    Ok(Outputs {
+        json: output(Format::Json).ok_or(RoleError::Descriptors)?,
+        text: output(Format::Text),
+        html: output(Format::Html),
+        memory: output(Format::Memory),
+        core: output(Format::Core),
+        minidump: output(Format::Minidump),
+    })
 }
 
 /// A job with everything that belongs to it.
@@ -81,6 +122,7 @@ struct Order {
     capture: File,
     modules: Vec<File>,
     outputs: Outputs,
+    copy: Option<CopyFiles>,
 }
 
 impl Order {
@@ -105,18 +147,16 @@ impl Order {
                 Err(error) => job.log_note = Some(format!("no log lines: {error}")),
             }
         }
-        let mut by_format: Vec<(Format, File)> = job.formats.iter().copied().zip(files).collect();
-        let mut output = |wanted| {
-            let place = by_format.iter().position(|(format, _)| *format == wanted)?;
-            Some(by_format.swap_remove(place).1)
-        };
-        let outputs = Outputs {
-            json: output(Format::Json).ok_or(RoleError::Descriptors)?,
-            text: output(Format::Text),
-            html: output(Format::Html),
-            memory: output(Format::Memory),
-            core: output(Format::Core),
-            minidump: output(Format::Minidump),
+        let outputs = outputs_of(&job.formats, &mut files)?;
+        let mut next = || files.next().ok_or(RoleError::Descriptors);
+        let copy = if job.core.is_some() {
+            Some(CopyFiles {
+                memory: next()?,
+                smaps: next()?,
+                pagemap: next()?,
+            })
+        } else {
+            None
         };
         let mut modules: Vec<File> = Vec::new();
         while modules.len() < expected {
@@ -131,6 +171,7 @@ impl Order {
             capture,
             modules,
             outputs,
+            copy,
         })
     }
 }

@@ -9,6 +9,7 @@ use super::*;
 use crate::capture::{
     FaultFacts, Kind, MemoryRange, Pause, Phase, ProcessFacts, Purpose, StackRange, ThreadFacts,
 };
+use crate::config::{CoreExtent, Size};
 use crate::diagnose::{Cause, Ended};
 use crate::sys::regs::{GeneralRegisters, MACHINE};
 use crate::sys::signal::SigInfo;
@@ -165,7 +166,7 @@ fn a_fault_becomes_three_files() {
     }
     let capture = capture();
     let mut files = Files::new();
-    let outcome = record(&job(), wire(&capture), Vec::new(), files.outputs());
+    let outcome = record(&job(), wire(&capture), Vec::new(), &files.outputs()).0;
     assert_eq!(outcome.failure, None);
     assert_eq!(
         (outcome.cause, outcome.readable_by),
@@ -262,7 +263,8 @@ fn a_fingerprint_survives_address_randomisation() {
         ];
         let general = capture.keep(&GeneralRegisters::from_named(&registers).to_bytes());
         capture.facts.threads[1].general = Some(general);
-        record(&job(), wire(&capture), Vec::new(), Files::new().outputs())
+        record(&job(), wire(&capture), Vec::new(), &Files::new().outputs())
+            .0
             .fingerprint
             .unwrap()
     };
@@ -283,7 +285,7 @@ fn an_end_becomes_a_record() {
         ..job()
     };
     let mut files = Files::new();
-    let outcome = record(&job, wire(&capture), Vec::new(), files.outputs());
+    let outcome = record(&job, wire(&capture), Vec::new(), &files.outputs()).0;
     assert_eq!(outcome.cause, Some(Cause::OutOfMemory));
     let report = files.report();
     assert_eq!(report["kind"], "exit");
@@ -301,7 +303,7 @@ fn a_damaged_capture_still_becomes_a_report() {
     let mut garbage = tempfile::tempfile().unwrap();
     garbage.write_all(&[0xff; 64]).unwrap();
     let mut files = Files::new();
-    let outcome = record(&job(), garbage, Vec::new(), files.outputs());
+    let outcome = record(&job(), garbage, Vec::new(), &files.outputs()).0;
     assert_eq!(outcome.failure, None);
     let report = files.report();
     assert_eq!(report["incomplete"][0]["step"], "capture");
@@ -321,7 +323,7 @@ fn files_that_cannot_be_written_are_told() {
         text: Some(full()),
         ..files.outputs()
     };
-    let outcome = record(&job(), wire(&capture()), Vec::new(), outputs);
+    let outcome = record(&job(), wire(&capture()), Vec::new(), &outputs).0;
     assert_eq!(outcome.failure, None);
     let steps: Vec<_> = outcome
         .incomplete
@@ -341,7 +343,7 @@ fn files_that_cannot_be_written_are_told() {
         json: full(),
         ..files.outputs()
     };
-    let outcome = record(&job(), wire(&capture()), Vec::new(), outputs);
+    let outcome = record(&job(), wire(&capture()), Vec::new(), &outputs).0;
     assert!(
         outcome
             .failure
@@ -376,7 +378,7 @@ fn the_largest_report_can_be_read_back() {
         ..sample.clone()
     }));
     let files = Files::new();
-    let outcome = record(&job(), wire(&capture), Vec::new(), files.outputs());
+    let outcome = record(&job(), wire(&capture), Vec::new(), &files.outputs()).0;
     assert_eq!(outcome.failure, None);
     let size = files.json.metadata().unwrap().len();
     assert!(size < crate::store::MAX_REPORT_BYTES / 4 * 3, "{size} bytes");
@@ -386,4 +388,109 @@ fn the_largest_report_can_be_read_back() {
         .map(|missing| missing.step.as_str())
         .collect();
     assert!(steps.contains(&"maps") && steps.contains(&"threads"), "{steps:?}");
+}
+
+/// This very process stands in for a copy of itself.
+fn finished(limit: Size, ended: bool) -> (Value, Vec<u8>, Outcome) {
+    let mut capture = capture();
+    let maps = fs::read("/proc/self/maps").unwrap();
+    capture.facts.process.maps = Some(capture.keep(&maps));
+    let core = CoreJob {
+        extent: CoreExtent::Data,
+        limit,
+    };
+    let job = Job {
+        core: Some(core),
+        ..job()
+    };
+    let mut files = Files::new();
+    let (outcome, unfinished) = record(&job, wire(&capture), Vec::new(), &files.outputs());
+    assert_eq!(outcome.failure, None);
+    let steps = files.report()["incomplete"].clone();
+    let told = steps
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|step| step["step"] == "core.zst");
+    assert!(told, "the report says that a core will come: {steps}");
+
+    let open = |name: &str| match name {
+        "mem" if ended => File::open("/dev/null").unwrap(),
+        name => File::open(format!("/proc/self/{name}")).unwrap(),
+    };
+    let copy = CopyFiles {
+        memory: open("mem"),
+        smaps: open("smaps"),
+        pagemap: open("pagemap"),
+    };
+    let mut files = Files::new();
+    let mut core_file = tempfile::tempfile().unwrap();
+    let outputs = Outputs {
+        core: Some(core_file.try_clone().unwrap()),
+        memory: None,
+        ..files.outputs()
+    };
+    let outcome = unfinished.unwrap().finish(&core, &copy, &outputs);
+    let file = zstd::decode_all(content(&mut core_file).as_slice()).unwrap();
+    (files.report(), file, outcome)
+}
+
+#[test]
+fn a_core_of_the_copy_comes_late() {
+    let here = std::hint::black_box(Box::new(*b"on the heap of the copied process"));
+    let (report, file, outcome) = finished(Size::mib(1024), false);
+    let (core, memory) = crate::report::core::read(&file).unwrap();
+    let mut bytes = [0; 33];
+    let address = here.as_ptr() as u64;
+    assert!(core.kept.iter().any(|range| range.contains(&address)));
+    assert_eq!(
+        crate::report::core::Contents::read(&memory, address, &mut bytes).unwrap(),
+        33
+    );
+    assert_eq!(&bytes, here.as_ref());
+    assert_eq!(
+        core.threads[0].tid,
+        Tid(4728),
+        "the registers are those of the capture"
+    );
+    assert_eq!(outcome.failure, None);
+    let written: Vec<_> = outcome.written.iter().map(|written| written.format).collect();
+    assert_eq!(written, [Format::Core, Format::Text, Format::Json]);
+    let kinds: Vec<_> = report["attachments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["kind"])
+        .collect();
+    assert_eq!(kinds, ["memory", "core"]);
+    let steps = report["incomplete"].as_array().unwrap();
+    assert!(steps.iter().all(|step| step["step"] != "core.zst"), "{steps:?}");
+}
+
+#[test]
+fn a_core_that_cannot_be_written_is_compact() {
+    let (report, file, _) = finished(Size::mib(1024), true);
+    assert!(crate::report::core::read(&file).is_ok());
+    let steps = report["incomplete"].as_array().unwrap();
+    let reason = steps.iter().find(|step| step["step"] == "core.zst").unwrap()["reason"]
+        .as_str()
+        .unwrap();
+    assert!(
+        reason.contains("ended") && reason.ends_with("it is compact"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_core_keeps_within_its_limit() {
+    let (report, file, _) = finished(Size::kib(64), false);
+    assert!(file.len() < 1 << 20, "{}", file.len());
+    let steps = report["incomplete"].as_array().unwrap();
+    let told = steps.iter().any(|step| {
+        step["reason"]
+            .as_str()
+            .unwrap()
+            .contains("beyond the limit of 64KiB")
+    });
+    assert!(told, "{steps:?}");
 }
