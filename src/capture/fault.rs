@@ -64,6 +64,17 @@ pub struct Copied {
     pub capture: Capture,
     /// Open files and directories.
     pub files: Vec<OwnedFd>,
+    /// A copy of the whole process, where its core is to hold more.
+    pub whole: Option<Whole>,
+}
+
+/// A copy of a whole process, for whoever writes its core.
+#[derive(Debug)]
+pub struct Whole {
+    /// The copy.
+    pub pid: Pid,
+    /// What is handed over of it.
+    pub files: Vec<OwnedFd>,
 }
 
 /// Measures the parts of a pause.
@@ -156,7 +167,11 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
         capture.miss(format!("registers of thread {tid}"), "it did not stop in time");
     }
     ledger.close(&mut capture, "names");
-    Copied { capture, files }
+    Copied {
+        capture,
+        files,
+        whole: None,
+    }
 }
 
 impl Capture {

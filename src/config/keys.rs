@@ -63,6 +63,7 @@ pub(super) const REPORT: Section = Section {
     keys: &[
         "formats",
         "core",
+        "core_limit",
         "dontdump",
         "environment",
         "cmdline",

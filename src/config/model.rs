@@ -124,6 +124,8 @@ pub struct ReportOptions {
     pub formats: Vec<Format>,
     /// How much memory a core holds.
     pub core: CoreExtent,
+    /// At most that many bytes of memory in a core that is not compact.
+    pub core_limit: Size,
     /// Names of environment variables that may be recorded (`*` any text); all others stay in the process.
     pub environment: Vec<String>,
     /// Whether memory is looked up that the program asked to leave out of cores.
@@ -167,9 +169,9 @@ pub enum CoreExtent {
     /// What the report's own capture holds: stacks, memory around registers, what leads to the libraries.
     #[default]
     Compact,
-    /// Private memory that the program may write: heap, data and stacks as a whole. Not available yet.
+    /// Private memory that the program may write: heap, data and stacks as a whole.
     Data,
-    /// All that the process's coredump_filter admits (core(5)). Not available yet.
+    /// All that the process's coredump_filter admits (core(5)).
     Full,
 }
 
@@ -313,6 +315,7 @@ impl Default for ReportOptions {
         Self {
             formats: vec![Format::Json, Format::Text],
             core: CoreExtent::Compact,
+            core_limit: Size::gib(32),
             environment: HARMLESS_VARIABLES.map(str::to_owned).to_vec(),
             dontdump: DontDump::Auto,
             cmdline: Cmdline::Full,

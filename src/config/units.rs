@@ -80,6 +80,11 @@ impl Size {
     pub const fn mib(count: u64) -> Self {
         Self(count << 20)
     }
+
+    /// That many times 1024 * 1024 * 1024 bytes.
+    pub const fn gib(count: u64) -> Self {
+        Self(count << 30)
+    }
 }
 
 impl Span {

@@ -128,6 +128,9 @@ impl Daemon {
                 }
             }
             self.attend_clients();
+            for line in self.recording.lines() {
+                log::info!("{line}");
+            }
             self.account();
         }
         Ok(())

@@ -6,6 +6,10 @@ use crate::config::{Action, Service};
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, Tid};
 
+/// The descriptors that belong to a copied process: its `mem`, `smaps` and `pagemap`, and the end of a pipe. The copy is held
+/// for as long as anybody has that end open.
+pub const COPY_FILES: usize = 4;
+
 /// From a front to its tracer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +72,8 @@ pub enum FromTracer {
         number: u64,
         /// What was done in the end.
         verdict: Verdict,
+        /// As in [`Incident::copy`].
+        copy: Option<Pid>,
         /// How many [`FromTracer::Modules`] messages follow.
         more: usize,
     },
@@ -92,6 +98,8 @@ pub enum FromTracer {
     LettingGo(String),
     /// Something that the operator should know.
     Warning(String),
+    /// Nothing is traced but copied processes, and this tracer stays until they are written. It takes no orders any more.
+    Lingers,
     /// A line of the tracer's log.
     Log(String),
 }
@@ -140,6 +148,9 @@ pub struct Incident {
     pub verdict: Verdict,
     /// Whether that will not change. If it may, a [`FromTracer::Settled`] follows.
     pub settled: bool,
+    /// A copy of the process whose core is to be written. Its files follow the capture among the descriptors, so many as
+    /// [`COPY_FILES`].
+    pub copy: Option<Pid>,
     /// How many [`FromTracer::Modules`] messages follow.
     pub more: usize,
     /// How many faults and ends before this one were counted and not recorded.

@@ -98,16 +98,28 @@ struct Before {
 /// [`Deadline`](crate::sys::deadline::Deadline). A task that the call makes is traced from birth; its first stop is the
 /// caller's to find.
 pub fn run(thread: Stopped, process: Pid, sites: &Sites, call: Call) -> Result<(Stopped, i64), Failure> {
+    let (thread, result, _) = run_bearing(thread, process, sites, call)?;
+    Ok((thread, result))
+}
+
+/// The same for a call that makes a task; returns it too, by the id that this process knows it by.
+pub fn run_bearing(
+    thread: Stopped,
+    process: Pid,
+    sites: &Sites,
+    call: Call,
+) -> Result<(Stopped, i64, Option<Tid>), Failure> {
     let before = match prepare(&thread, process, sites, call) {
         Ok(before) => before,
         Err(reason) => return Err(Failure::of(thread, reason)),
     };
     fail::point("isolate.call.prepared");
     let lost = |reason| Failure { thread: None, reason };
-    let (thread, result) = travel(thread, call).map_err(lost)?;
+    let mut born = None;
+    let (thread, result) = travel_bearing(thread, call, &mut born).map_err(lost)?;
     fail::point("isolate.call.made");
     let thread = come_back(thread, &before).map_err(lost)?;
-    Ok((thread, result))
+    Ok((thread, result, born))
 }
 
 impl Failure {
@@ -168,7 +180,12 @@ fn check(thread: &Stopped, memory: &Memory, pc: u64) -> Result<(), Obstacle> {
 }
 
 /// Lets the thread make the call, up to the stop at its return.
-fn travel(thread: Stopped, call: Call) -> Result<(Stopped, i64), Obstacle> {
+pub(super) fn travel(thread: Stopped, call: Call) -> Result<(Stopped, i64), Obstacle> {
+    travel_bearing(thread, call, &mut None)
+}
+
+/// The same; notes the task that the call makes.
+fn travel_bearing(thread: Stopped, call: Call, born: &mut Option<Tid>) -> Result<(Stopped, i64), Obstacle> {
     let tid = thread.tid();
     let mut entered = false;
     thread.to_system_call(None)?;
@@ -192,6 +209,7 @@ fn travel(thread: Stopped, call: Call) -> Result<(Stopped, i64), Obstacle> {
             }
             Stop::NewTask(_) => {
                 wait::consume(&thread);
+                *born = Some(Tid(thread.event_message()? as i32));
                 thread.to_system_call(None)?;
             }
             Stop::Signal(SigNo::STOP) => thread.to_system_call(Some(SigNo::STOP))?,

@@ -49,6 +49,11 @@ impl Landing {
         before.at_system_call(self.site, call.number as u64, call.args, self.sp)
     }
 
+    /// The stack pointer.
+    pub(super) fn sp(&self) -> u64 {
+        self.sp
+    }
+
     /// Whether the thread has a stack there.
     pub(super) fn has_stack(&self) -> bool {
         self.sp != 0

@@ -7,6 +7,7 @@
 //! | [`exit`] | the thread ends, alone |
 //! | [`throw`] | the fault becomes an exception of the program |
 //! | [`park`] | the thread sleeps for good |
+//! | [`snapshot`] | a copy of the whole process, which never runs |
 //! | [`watch`] | who waits for an isolated thread |
 //! | `landing` | where a system call begins, and what follows if it returns |
 //! | `protections` | what the kernel enforces on a thread |
@@ -22,5 +23,6 @@ mod landing;
 pub mod park;
 mod protections;
 pub mod sites;
+pub mod snapshot;
 pub mod throw;
 pub mod watch;

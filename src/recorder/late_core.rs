@@ -31,6 +31,8 @@ pub struct CopyFiles {
     pub smaps: File,
     /// `/proc/PID/pagemap`.
     pub pagemap: File,
+    /// The copy exists for as long as this is open.
+    pub lease: File,
 }
 
 /// A report in place, and what its core will be made of.

@@ -75,6 +75,8 @@ fn work() -> Result<(), RoleError> {
     let mut order = Order::receive(&mut channel)?;
     fail::point("recorder.read");
     order.job.missing.extend(super::confine(order.job.core.is_some()));
+    // The copy of a process must not outlive whoever wants its core. This comes behind the change of user.
+    process::die_with_parent();
     let (outcome, unfinished) = super::record(&order.job, order.capture, order.modules, &order.outputs);
     fail::point("recorder.written");
     channel.send_waiting(&FromRecorder::Done(Box::new(outcome)), Vec::new())?;
@@ -154,6 +156,7 @@ impl Order {
                 memory: next()?,
                 smaps: next()?,
                 pagemap: next()?,
+                lease: next()?,
             })
         } else {
             None

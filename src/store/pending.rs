@@ -146,7 +146,7 @@ impl PendingReport {
     ///
     /// To be called when nobody writes to the parts any more. A part without content is discarded, and a model that is not
     /// a report with this id is refused: then nothing changes and the small record stands.
-    pub fn commit(self, mut parts: Vec<Part>) -> Result<(), StoreError> {
+    pub fn commit(&self, mut parts: Vec<Part>) -> Result<(), StoreError> {
         for part in &mut parts {
             if part.name == MODEL {
                 self.check_model(&mut part.file)?;

@@ -44,12 +44,13 @@ pub(super) enum StartError {
 }
 
 impl Recorder {
-    /// Starts a recorder and gives it its job.
+    /// Starts a recorder and gives it its job. `copy` are the files of a copied process, for a job with a core.
     pub(super) fn start(
         job: Job,
         capture: OwnedFd,
         logs: Option<OwnedFd>,
         outputs: &[Part],
+        copy: Vec<OwnedFd>,
         modules: Vec<OwnedFd>,
     ) -> Result<Self, StartError> {
         let (mut channel, theirs) = Channel::pair()?;
@@ -70,6 +71,7 @@ impl Recorder {
         for output in outputs {
             descriptors.push(output.as_fd().try_clone_to_owned()?);
         }
+        descriptors.extend(copy);
         channel.send(&order, descriptors)?;
         let mut modules = modules.into_iter();
         loop {
@@ -81,7 +83,7 @@ impl Recorder {
         }
     }
 
-    /// What became of it, once that is known. One that is `overdue` is ended.
+    /// What became of its job, once that is known; of a job with a core this comes twice.
     pub(super) fn finished(&mut self, overdue: bool) -> Option<Finished> {
         let mut lines = 0;
         let finished = loop {
@@ -101,9 +103,14 @@ impl Recorder {
                 Err(error) => Finished::Failed(error.to_string()),
             };
         };
-        // It ends by itself, or must not go on; either way it is reaped here.
+        Some(finished)
+    }
+}
+
+impl Drop for Recorder {
+    /// It ends by itself, or must not go on; either way it is reaped here.
+    fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        Some(finished)
     }
 }

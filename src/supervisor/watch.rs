@@ -121,6 +121,8 @@ pub(crate) struct Settlement {
     pub(crate) verdict: Verdict,
     /// How many messages with modules follow.
     pub(crate) more: usize,
+    /// Whether the files of a copied process come with the capture.
+    pub(crate) copied: bool,
     /// A capture in place of the earlier one, and its modules; or nothing.
     pub(crate) descriptors: Vec<OwnedFd>,
 }
@@ -407,10 +409,12 @@ impl Watch {
             FromTracer::Settled {
                 number,
                 verdict,
+                copy,
                 more,
             } => News::Settled(Settlement {
                 number,
                 verdict,
+                copied: copy.is_some(),
                 more,
                 descriptors,
             }),
@@ -421,6 +425,10 @@ impl Watch {
             FromTracer::LettingGo(reason) => {
                 self.stage = Stage::LettingGo(Instant::now() + LAST_WORDS);
                 News::LettingGo(reason)
+            }
+            FromTracer::Lingers => {
+                self.buried.extend(self.tracer.take().map(|tracer| tracer.pid));
+                News::LetGo
             }
             FromTracer::Warning(text) => News::Warning(text),
             FromTracer::Log(line) => News::Log(line),

@@ -133,6 +133,21 @@ pub fn become_a_role() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
 }
 
+/// Ends a process that is ours to end. One that is gone already needs no ending.
+pub fn kill(pid: Pid) {
+    // SAFETY: plain integers; an id that is not positive would name a group.
+    if pid.0 > 0 {
+        unsafe { libc::kill(pid.0, libc::SIGKILL) };
+    }
+}
+
+/// Has this process killed when the thread that started it ends (prctl(2), `PR_SET_PDEATHSIG`). A change of user forgets
+/// that, so it comes after one.
+pub fn die_with_parent() {
+    // SAFETY: plain integers.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
 /// Leaves the keyboard's signals to a child that talks to the user in our place.
 pub fn leave_keyboard_signals() {
     for signal in [SigNo::INT, SigNo::QUIT] {

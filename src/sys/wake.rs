@@ -37,20 +37,13 @@ impl Wake {
         let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler touches atomics and timer_settime(2), which signal-safety(7) allows.
         unsafe { nix::sys::signal::sigaction(Signal::SIGIO, &action) }?;
-        let own = std::process::id() as libc::pid_t;
-        // SAFETY: plain integers on a descriptor that is alive.
-        let owner = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETOWN, own) };
-        Errno::result(owner)?;
-        // SAFETY: as above; the flags are those of a socket that this process alone reads.
-        let flags = unsafe {
-            libc::fcntl(
-                socket.as_raw_fd(),
-                libc::F_SETFL,
-                libc::O_ASYNC | libc::O_NONBLOCK,
-            )
-        };
-        Errno::result(flags)?;
+        raise_on_input(socket)?;
         Ok(Self { schedule })
+    }
+
+    /// Makes news on another descriptor wake this process as well: input, or that its other end is gone.
+    pub fn watch(&self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        raise_on_input(descriptor)
     }
 
     /// Whether there was a wake-up that [`Wake::take`] has not seen. True at first.
@@ -76,6 +69,23 @@ impl Wake {
     pub fn after(&self, delay: Duration) {
         self.schedule.set(delay.max(Duration::from_micros(1)));
     }
+}
+
+fn raise_on_input(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let own = std::process::id() as libc::pid_t;
+    // SAFETY: plain integers on a descriptor that is alive.
+    let owner = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETOWN, own) };
+    Errno::result(owner)?;
+    // SAFETY: as above; the flags are those of a descriptor that this process alone reads.
+    let flags = unsafe {
+        libc::fcntl(
+            descriptor.as_raw_fd(),
+            libc::F_SETFL,
+            libc::O_ASYNC | libc::O_NONBLOCK,
+        )
+    };
+    Errno::result(flags)?;
+    Ok(())
 }
 
 extern "C" fn on_signal(_: libc::c_int) {

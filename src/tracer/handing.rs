@@ -36,6 +36,7 @@ impl Tracer {
         };
         let mut files = copied.files.into_iter();
         let mut descriptors: Vec<OwnedFd> = vec![memory];
+        descriptors.extend(copied.whole.into_iter().flat_map(|whole| whole.files));
         descriptors.extend(files.by_ref().take(DESCRIPTORS));
         self.say_with(message, descriptors)?;
         loop {

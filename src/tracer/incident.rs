@@ -53,7 +53,15 @@ impl Tracer {
         };
         fail::point("tracer.fault.captured");
         let others = frozen.threads.len();
-        self.act(fault, frozen, decision);
+        let fault = if recorded && self.ends_process(&fault, decision) {
+            self.copy_process(fault, &mut copied)
+        } else {
+            Some(fault)
+        };
+        match fault {
+            Some(fault) => self.act(fault, frozen, decision),
+            None => self.engine.let_go_of(process, frozen.threads),
+        }
         let pause = &mut copied.capture.facts.pause;
         pause.faulting_us = micros(seen.elapsed());
         pause.others_us = if others == 0 { 0 } else { pause.faulting_us };

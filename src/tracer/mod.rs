@@ -9,6 +9,7 @@
 //! may then interrupt a system call. That moment is kept short and quiet: [`Engine::leave`] comes before, and the thread
 //! that traces ends before the process does.
 
+mod copies;
 mod decision;
 mod departure;
 mod following;
@@ -36,6 +37,7 @@ use crate::sys::wake::Wake;
 use crate::sys::{Pid, fail, process, thread_end};
 use crate::trace::{AttachError, Engine, Turn};
 
+use copies::HeldCopy;
 use following::Following;
 use hold::Held;
 use throwing::Throwing;
@@ -69,6 +71,7 @@ struct Tracer {
     held: Vec<Held>,
     throwing: Throwing,
     taken: TakenThreads,
+    copies: Vec<HeldCopy>,
 }
 
 /// When to look for threads that slipped through.
@@ -109,10 +112,12 @@ pub fn main() -> ExitCode {
         }
     };
     let Tracer {
-        channel, mut engine, ..
+        mut channel,
+        mut engine,
+        ..
     } = tracer;
     let last_words = move || {
-        say_the_rest(channel);
+        say_the_rest(&mut channel);
         status
     };
     thread_end::end_before(last_words, || engine.leave())
@@ -148,6 +153,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         held: Vec::new(),
         throwing: Throwing::default(),
         taken: TakenThreads::default(),
+        copies: Vec::new(),
     })
 }
 
@@ -158,7 +164,7 @@ impl Tracer {
                 let (threads, processes) = (self.engine.threads(), self.engine.processes());
                 log::debug!("letting go of {threads} threads of {processes} processes");
                 fail::point("tracer.release");
-                return self.say_counted();
+                return self.take_leave();
             }
             match self.engine.turn(&self.wake) {
                 Turn::Fault(fault) => self.incident(*fault)?,
@@ -191,6 +197,17 @@ impl Tracer {
         }
     }
 
+    /// What is left to do before this process ends: where nothing but copied processes is traced, to stay for them.
+    fn take_leave(&mut self) -> Result<(), TracerError> {
+        self.say_counted()?;
+        if self.has_copies() && self.engine.threads() == 0 {
+            self.say(FromTracer::Lingers)?;
+            say_the_rest(&mut self.channel);
+            self.linger();
+        }
+        Ok(())
+    }
+
     /// Does what the front and the clock ask for. False: let go.
     fn attend(&mut self) -> Result<bool, TracerError> {
         self.channel.flush()?;
@@ -215,6 +232,7 @@ impl Tracer {
             self.schedule();
         }
         self.look_after_front();
+        self.look_after_copies();
         if self.next_look().is_some_and(|due| Instant::now() >= due) {
             self.look_after_held()?;
         }
@@ -337,7 +355,7 @@ impl Tracer {
 }
 
 /// Waits until the front has taken what is queued, for a while.
-fn say_the_rest(mut channel: Channel) {
+fn say_the_rest(channel: &mut Channel) {
     let deadline = Instant::now() + LAST_WORDS;
     while channel.is_behind() && Instant::now() < deadline {
         let mut socket = [PollFd::new(channel.as_fd(), PollFlags::POLLOUT)];

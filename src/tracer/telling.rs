@@ -31,6 +31,7 @@ impl Tracer {
             time_us: wall_clock(fault.seen),
             verdict: Verdict::default(),
             settled: true,
+            copy: None,
             more: 0,
             counted: self.budget.take_counted(),
         }
@@ -67,6 +68,7 @@ impl Tracer {
         incident.pc = place.pc;
         incident.module = place.module;
         incident.offset = place.offset;
+        incident.copy = copied.whole.as_ref().map(|whole| whole.pid);
         incident.more = messages_after_the_first(&copied);
         let number = incident.number;
         self.hand_over(FromTracer::Incident(Box::new(incident)), number, copied)?;
@@ -85,6 +87,9 @@ impl Tracer {
         let message = FromTracer::Settled {
             number,
             verdict,
+            copy: copied
+                .as_ref()
+                .and_then(|copied| Some(copied.whole.as_ref()?.pid)),
             more: copied.as_ref().map_or(0, messages_after_the_first),
         };
         match copied {

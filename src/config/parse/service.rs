@@ -16,6 +16,8 @@ use crate::config::{
 const PID_MAX: i32 = 4_194_304;
 /// The most that one capture may be allowed to hold.
 const MAX_MEMORY: Size = Size::mib(4096);
+/// The most memory that a core may be allowed to hold.
+const MAX_CORE: Size = Size::gib(16 << 10);
 /// The most reports a minute that may be asked for.
 const MAX_PER_MINUTE: u32 = 10_000;
 /// For how long a thread may be held: others may wait for it, and watchdogs for them.
@@ -189,6 +191,9 @@ fn report<'t>(document: &mut Document<'t>, table: &DeTable<'t>, report: &mut Rep
         document.list(value, values::format)
     });
     document.set(&mut report.core, table, "core", values::core_extent);
+    document.set(&mut report.core_limit, table, "core_limit", |document, value| {
+        document.quantity(value, Size(0)..=MAX_CORE)
+    });
     document.set(&mut report.dontdump, table, "dontdump", |document, value| {
         let words = [("auto", DontDump::Auto), ("always", DontDump::Always)];
         document.word(value, "way to look up undumped memory", &words)

@@ -116,15 +116,7 @@ pub(super) fn core_extent(document: &mut Document<'_>, value: &Value<'_>) -> Opt
         ("data", CoreExtent::Data),
         ("full", CoreExtent::Full),
     ];
-    let extent = document.word(value, "extent of a core", &words)?;
-    if extent != CoreExtent::Compact {
-        document.not_available(
-            value.span(),
-            "any core but \"compact\"",
-            "a compact one is written",
-        );
-    }
-    Some(extent)
+    document.word(value, "extent of a core", &words)
 }
 
 pub(super) fn cmdline(document: &mut Document<'_>, value: &Value<'_>) -> Option<Cmdline> {

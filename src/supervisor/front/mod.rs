@@ -173,6 +173,9 @@ impl Front {
             for concluded in self.recording.advance() {
                 self.conclude(concluded);
             }
+            for line in self.recording.lines() {
+                self.say(&line);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! incident is known. Recorders run beside each other up to a limit; each has a time limit. One that dies or is
 //! ended leaves the small record, which then says so. [`stage`] holds what is particular to one incident.
 
+mod finishing;
 mod stage;
 
 use std::collections::VecDeque;
@@ -16,7 +17,7 @@ use crate::capture::{Capture, Kind};
 use crate::config::{Format, Service};
 use crate::diagnose::Ended;
 use crate::ipc::{Captured, Incident, ProcessEnd, Verdict, seal_capture};
-use crate::recorder::{self, Job};
+use crate::recorder::{self, CoreJob, Job};
 use crate::report::Report;
 use crate::report::words::{count, duration};
 use crate::service::Identity;
@@ -29,6 +30,7 @@ use super::oom;
 use super::recorder::Finished;
 use super::small;
 use super::watch::{Settlement, Watch};
+use finishing::Finishing;
 pub(crate) use stage::Concluded;
 use stage::{Running, Waiting, action, conclude_small};
 
@@ -51,6 +53,8 @@ pub(crate) struct Recording {
     waiting: VecDeque<Waiting>,
     running: Vec<Running>,
     concluded: Vec<Concluded>,
+    finishing: Vec<Finishing>,
+    lines: Vec<String>,
 }
 
 /// What is known of an incident before a recorder has seen it.
@@ -62,6 +66,8 @@ struct News {
     expected: usize,
     /// What was decided and may still change.
     unsettled: Option<Verdict>,
+    /// Whether the files of a copied process come with it.
+    copied: bool,
 }
 
 impl Recording {
@@ -72,6 +78,8 @@ impl Recording {
             waiting: VecDeque::new(),
             running: Vec::new(),
             concluded: Vec::new(),
+            finishing: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -98,6 +106,7 @@ impl Recording {
             time_us: incident.time_us,
             expected: incident.more + usize::from(!incident.settled),
             unsettled: (!incident.settled).then(|| incident.verdict.clone()),
+            copied: incident.copy.is_some(),
         };
         let id = match id(service, &news) {
             Ok(id) => id,
@@ -134,6 +143,7 @@ impl Recording {
             time_us: captured.time_us,
             expected: captured.more,
             unsettled: None,
+            copied: false,
         };
         let id = match id(service, &news) {
             Ok(id) => id,
@@ -149,7 +159,7 @@ impl Recording {
         let number = Some(settlement.number);
         let of_number = |waiting: &&mut Waiting| waiting.number == number && waiting.service == service.name;
         if let Some(waiting) = self.waiting.iter_mut().find(of_number) {
-            waiting.settle(settlement);
+            waiting.settle(settlement, core_job(service));
         }
     }
 
@@ -174,6 +184,7 @@ impl Recording {
             time_us: end.time_us,
             expected: 0,
             unsettled: None,
+            copied: false,
         };
         let id = match id(service, &news) {
             Ok(id) => id,
@@ -223,9 +234,16 @@ impl Recording {
         for place in (0..self.running.len()).rev() {
             if let Some(finished) = self.finished(place) {
                 let running = self.running.swap_remove(place);
-                concluded.push(running.conclude(finished));
+                let (record, late) = running.conclude(finished);
+                concluded.push(record);
+                match late {
+                    Some(Ok(finishing)) => self.finishing.push(finishing),
+                    Some(Err(line)) => self.lines.push(line),
+                    None => {}
+                }
             }
         }
+        self.finish();
         self.collect();
         while self.running.len() < MAX_RECORDERS {
             let Some(place) = self.next() else {
@@ -241,12 +259,16 @@ impl Recording {
         concluded
     }
 
+    /// What the operator is told beside the records: of cores that came late.
+    pub(crate) fn lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines)
+    }
+
     /// The sockets of running recorders and collectors.
     pub(crate) fn sources(&self) -> impl Iterator<Item = PollFd<'_>> {
-        let recorders = self
-            .running
-            .iter()
-            .map(|running| running.recorder.channel.as_fd());
+        let running = self.running.iter().map(|running| &running.recorder);
+        let finishing = self.finishing.iter().map(|finishing| &finishing.recorder);
+        let recorders = running.chain(finishing).map(|recorder| recorder.channel.as_fd());
         let collectors = self.waiting.iter().filter_map(|waiting| waiting.logs.source());
         recorders
             .chain(collectors)
@@ -256,13 +278,15 @@ impl Recording {
     /// When the next recorder or collector has had its time.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let recorders = self.running.iter().map(|running| running.deadline);
+        let finishing = self.finishing.iter().map(|finishing| finishing.deadline);
         let collectors = self.waiting.iter().filter_map(|waiting| waiting.logs.deadline());
-        recorders.chain(collectors).min()
+        recorders.chain(finishing).chain(collectors).min()
     }
 
     /// Whether nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty() && self.concluded.is_empty()
+        let none_waits = self.waiting.is_empty() && self.concluded.is_empty() && self.lines.is_empty();
+        none_waits && self.running.is_empty() && self.finishing.is_empty()
     }
 
     /// Waits for no recorder any longer.
@@ -270,6 +294,23 @@ impl Recording {
         self.waiting.clear();
         for running in &mut self.running {
             running.deadline = Instant::now();
+        }
+        for finishing in &mut self.finishing {
+            finishing.deadline = Instant::now();
+        }
+    }
+
+    /// Takes the cores that are complete.
+    fn finish(&mut self) {
+        for place in (0..self.finishing.len()).rev() {
+            let Some(finishing) = self.finishing.get_mut(place) else {
+                continue;
+            };
+            let overdue = Instant::now() >= finishing.deadline;
+            if let Some(finished) = finishing.recorder.finished(overdue) {
+                let finishing = self.finishing.swap_remove(place);
+                self.lines.push(finishing.conclude(finished));
+            }
         }
     }
 
@@ -331,6 +372,7 @@ impl Recording {
             time_us,
             expected,
             unsettled,
+            copied,
         } = news;
         let service = watch.service();
         let identity = watch.identity(process);
@@ -373,8 +415,7 @@ impl Recording {
                 return None;
             }
         };
-        let modules = descriptors.collect();
-        self.waiting.push_back(Waiting {
+        let mut waiting = Waiting {
             service: service.name.clone(),
             number,
             headline,
@@ -382,11 +423,15 @@ impl Recording {
             small,
             job,
             capture,
-            modules,
+            modules: Vec::new(),
+            copy: Vec::new(),
             logs,
             expected,
             unsettled,
-        });
+        };
+        waiting.take_copy(copied, &mut descriptors, core_job(service));
+        waiting.modules = descriptors.collect();
+        self.waiting.push_back(waiting);
         self.collect();
         None
     }
@@ -402,6 +447,14 @@ fn id(service: &Service, news: &News) -> Result<Id, String> {
     let time = jiff::Timestamp::from_microsecond(news.time_us).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     Id::new(time, &service.name, news.process)
         .map_err(|error| format!("{}; no report: cannot draw a random id: {error}", news.headline))
+}
+
+/// The core that a service wants of its processes.
+fn core_job(service: &Service) -> CoreJob {
+    CoreJob {
+        extent: service.report.core,
+        limit: service.report.core_limit,
+    }
 }
 
 fn job(service: &Service, id: &Id) -> Job {

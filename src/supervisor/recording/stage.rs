@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::config::Action;
-use crate::ipc::Verdict;
-use crate::recorder::{self, Job, Outcome};
+use crate::ipc::{COPY_FILES, Verdict};
+use crate::recorder::{self, CoreJob, Format, Job, Outcome};
 use crate::report::Report;
 use crate::report::model::Kind;
 use crate::store::{Part, PendingReport};
@@ -16,6 +16,8 @@ use crate::supervisor::recorder::{Finished, Recorder};
 use crate::supervisor::small;
 use crate::supervisor::watch::Settlement;
 use crate::sys::fail;
+
+use super::finishing::Finishing;
 
 /// How long one recorder may take.
 const RECORDER_TIME: Duration = Duration::from_secs(60);
@@ -33,6 +35,8 @@ pub(super) struct Waiting {
     pub(super) capture: OwnedFd,
     pub(super) modules: Vec<OwnedFd>,
     pub(super) logs: Logs,
+    /// The files of a copied process, where its core is to be written.
+    pub(super) copy: Vec<OwnedFd>,
     pub(super) expected: usize,
     /// What was decided and may still change, where the thread is held.
     pub(super) unsettled: Option<Verdict>,
@@ -48,6 +52,8 @@ pub(super) struct Running {
     pub(super) parts: Vec<Part>,
     pub(super) recorder: Recorder,
     pub(super) deadline: Instant,
+    /// What is to be written when the report is in place, if its core comes late.
+    pub(super) late: Option<Vec<Format>>,
 }
 
 /// A record that is in the store.
@@ -65,9 +71,10 @@ pub(crate) struct Concluded {
 
 impl Waiting {
     /// Takes what was done in the end.
-    pub(super) fn settle(&mut self, settlement: Settlement) {
+    pub(super) fn settle(&mut self, settlement: Settlement, core: CoreJob) {
         let Settlement {
             verdict,
+            copied,
             more,
             descriptors,
             ..
@@ -80,7 +87,29 @@ impl Waiting {
         let mut descriptors = descriptors.into_iter();
         if let Some(capture) = descriptors.next() {
             self.capture = capture;
+            self.take_copy(copied, &mut descriptors, core);
             self.modules = descriptors.collect();
+        }
+    }
+
+    /// Takes the files of a copied process, of which the core will be written when the report is in place.
+    pub(super) fn take_copy(
+        &mut self,
+        copied: bool,
+        descriptors: &mut impl Iterator<Item = OwnedFd>,
+        core: CoreJob,
+    ) {
+        if !copied {
+            return;
+        }
+        self.copy = descriptors.by_ref().take(COPY_FILES).collect();
+        if self.copy.len() == COPY_FILES {
+            self.job
+                .formats
+                .retain(|format| *format != recorder::Format::Core);
+            self.job.core = Some(core);
+        } else {
+            self.copy.clear();
         }
     }
 
@@ -114,6 +143,7 @@ impl Waiting {
             capture,
             modules,
             logs,
+            copy,
             ..
         } = self;
         let logs = match logs {
@@ -124,6 +154,7 @@ impl Waiting {
             }
             Logs::None | Logs::Wanted(_) | Logs::Collecting(_) => None,
         };
+        let late = job.core.map(|_| job.formats.clone());
         let names: Vec<&str> = job.formats.iter().map(|format| format.file_name()).collect();
         let parts = match pending.open_parts(&names) {
             Ok(parts) => parts,
@@ -132,7 +163,7 @@ impl Waiting {
                 return Err(Box::new(small));
             }
         };
-        match Recorder::start(job, capture, logs, &parts, modules) {
+        match Recorder::start(job, capture, logs, &parts, copy, modules) {
             Ok(recorder) => {
                 fail::point("front.incident.recorder");
                 let deadline = Instant::now() + RECORDER_TIME;
@@ -144,6 +175,7 @@ impl Waiting {
                     parts,
                     recorder,
                     deadline,
+                    late,
                 })
             }
             Err(error) => {
@@ -155,28 +187,25 @@ impl Waiting {
 }
 
 impl Running {
-    /// Puts what the recorder has written in place of the small record.
-    pub(super) fn conclude(self, finished: Finished) -> Concluded {
+    /// Puts what the recorder has written in place of the small record. Where the core comes late, the recorder goes on.
+    pub(super) fn conclude(self, finished: Finished) -> (Concluded, Option<Result<Finishing, String>>) {
         let Self {
             headline,
             pending,
             mut small,
-            mut parts,
+            parts,
+            recorder,
+            late,
             ..
         } = self;
         let outcome = match finished {
             Finished::Done(outcome) => outcome,
-            Finished::Failed(reason) => return conclude_small(&headline, pending, small, &reason),
+            Finished::Failed(reason) => return (conclude_small(&headline, pending, small, &reason), None),
         };
         if let Some(reason) = &outcome.failure {
-            return conclude_small(&headline, pending, small, reason);
+            return (conclude_small(&headline, pending, small, reason), None);
         }
-        parts.retain(|part| {
-            outcome
-                .written
-                .iter()
-                .any(|written| written.format.file_name() == part.name())
-        });
+        let parts = complete(&outcome, parts);
         small.fault.cause = outcome.cause.map(|cause| cause.to_string());
         small.fault.detail.clone_from(&outcome.detail);
         small.fingerprint.clone_from(&outcome.fingerprint);
@@ -188,13 +217,26 @@ impl Running {
             }
             Err(error) => (only_small(&headline, error, &path), false),
         };
-        Concluded {
+        let finishing = late
+            .filter(|_| whole)
+            .map(|formats| Finishing::start(pending, recorder, &formats));
+        let concluded = Concluded {
             line,
             brief: Box::new(small),
             path,
             whole,
-        }
+        };
+        (concluded, finishing)
     }
+}
+
+/// Of the files that were opened for a recorder, those that it has completed.
+pub(super) fn complete(outcome: &Outcome, mut parts: Vec<Part>) -> Vec<Part> {
+    parts.retain(|part| {
+        let mut written = outcome.written.iter();
+        written.any(|written| written.format.file_name() == part.name())
+    });
+    parts
 }
 
 /// Leaves the small record as all there is, with the reason in it.

@@ -232,7 +232,22 @@ impl Engine {
     /// it was stopped for, the faulting one last. So whoever looks at the dying process sees no tracer, and
     /// the kernel's core dump does not wait for us.
     pub fn deliver(&mut self, fault: Fault, others: Vec<(Stopped, Stop)>) {
-        for (thread, stop) in others {
+        self.detach_all(others);
+        let process = fault.process;
+        self.detach(fault.thread, Some(fault.signal));
+        fail::point("tracer.fault.delivered");
+        self.departed(process);
+    }
+
+    /// Lets a process go whose faulting thread has died meanwhile: somebody has killed the process.
+    pub fn let_go_of(&mut self, process: Pid, others: Vec<(Stopped, Stop)>) {
+        self.detach_all(others);
+        self.departed(process);
+    }
+
+    /// Lets threads go, each with the signal it was stopped for.
+    fn detach_all(&mut self, threads: Vec<(Stopped, Stop)>) {
+        for (thread, stop) in threads {
             if let Stop::NewTask(_) = stop {
                 self.claim_child(&thread, stop);
             }
@@ -243,9 +258,9 @@ impl Engine {
             };
             self.detach(thread, signal);
         }
-        let process = fault.process;
-        self.detach(fault.thread, Some(fault.signal));
-        fail::point("tracer.fault.delivered");
+    }
+
+    fn departed(&mut self, process: Pid) {
         if let Some(known) = self.forget(process) {
             self.departs(process, known.start);
         }
