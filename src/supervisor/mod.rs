@@ -17,6 +17,7 @@
 //! | `small` | the record that is written before anything can fail |
 //! | `oom` | whether the kernel killed a process because memory ran out |
 //! | `signals` | signals to this process: what is for the program, what the terminal sends to both |
+//! | `own_group` | copied processes in our control group instead of their service's |
 //! | `passing` | signals on their way to the program, each delivered once |
 
 mod collector;
@@ -24,6 +25,7 @@ pub mod console;
 pub(crate) mod follow;
 pub mod front;
 mod oom;
+mod own_group;
 mod passing;
 pub(crate) mod program;
 mod recorder;

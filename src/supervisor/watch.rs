@@ -17,6 +17,7 @@ use crate::service::Identity;
 use crate::sys::wait;
 use crate::sys::{Pid, SigNo};
 
+use super::own_group;
 use super::tracer::{StartError, Tracer};
 
 /// How soon a dead tracer is looked at again, whoever is told of its end.
@@ -403,7 +404,10 @@ impl Watch {
                 permission,
                 absent,
             }),
-            FromTracer::Incident(incident) => News::Incident(incident, descriptors),
+            FromTracer::Incident(incident) => {
+                incident.copy.into_iter().for_each(own_group::adopt);
+                News::Incident(incident, descriptors)
+            }
             FromTracer::Captured(captured) => News::Captured(captured, descriptors),
             FromTracer::Modules { number } => News::Modules(number, descriptors),
             FromTracer::Settled {
@@ -411,13 +415,16 @@ impl Watch {
                 verdict,
                 copy,
                 more,
-            } => News::Settled(Settlement {
-                number,
-                verdict,
-                copied: copy.is_some(),
-                more,
-                descriptors,
-            }),
+            } => {
+                copy.into_iter().for_each(own_group::adopt);
+                News::Settled(Settlement {
+                    number,
+                    verdict,
+                    copied: copy.is_some(),
+                    more,
+                    descriptors,
+                })
+            }
             FromTracer::Ended(end) => News::Ended(end, descriptors),
             FromTracer::Unrecorded(process) => News::Unrecorded(process),
             FromTracer::Counted(counted) => News::Counted(counted),

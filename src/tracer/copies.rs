@@ -211,7 +211,8 @@ fn available() -> Option<u64> {
 /// What the tightest of a process's control groups has left, bytes: a successor of the process must fit beside the copy,
 /// whose pages stay charged to that group. None: there is no limit.
 fn room_in_groups(process: Pid) -> Option<u64> {
-    let group = Cgroups::mounted()?.of_process(process)?;
+    let cgroups = Cgroups::mounted()?;
+    let group = cgroups.directory(&cgroups.of_process(process)?)?;
     let left = group.ancestors().take(MAX_GROUPS).filter_map(|group| {
         let number = |name: &str| {
             fs::read_to_string(group.join(name))

@@ -3,6 +3,7 @@
 //! The process that reaches the point creates the mark file and, being the first, ends itself by SIGKILL.
 //! Whatever happens then, the program's own fault must end it, or its parent would wait for ever.
 
+mod copies;
 mod signals;
 
 use std::os::unix::process::CommandExt;
@@ -40,7 +41,11 @@ impl Armed {
     }
 
     fn with(point: &'static str, signal: &str) -> Self {
-        let sickbay = Sickbay::new().variable("SICKBAY_FAIL_SIGNAL", signal);
+        Self::on(Sickbay::new(), point, signal)
+    }
+
+    fn on(sickbay: Sickbay, point: &'static str, signal: &str) -> Self {
+        let sickbay = sickbay.variable("SICKBAY_FAIL_SIGNAL", signal);
         // A recorder makes it as another user, so it cannot lie in a directory of ours.
         let mark = std::env::temp_dir().join(format!("sickbay-mark-{}-{point}", std::process::id()));
         Self {

@@ -29,6 +29,7 @@ mod backtraces;
 mod bad_input;
 mod blocking_calls;
 mod capture;
+mod copies;
 mod cores;
 mod daemon;
 mod dying;

@@ -103,6 +103,12 @@ pub(crate) fn pids_with_environment(name: &str, value: &str) -> Vec<i32> {
     all_pids().into_iter().filter(is_marked).collect()
 }
 
+/// The ids of all processes that run a program, zombies aside.
+pub(crate) fn pids_of_program(program: &std::path::Path) -> Vec<i32> {
+    let runs_it = |pid: &i32| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program);
+    all_pids().into_iter().filter(runs_it).collect()
+}
+
 /// The ids of the children of a process.
 pub(crate) fn children(parent: i32) -> Vec<i32> {
     let parent_of = |pid: i32| {

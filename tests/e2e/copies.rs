@@ -1,0 +1,242 @@
+//! Data and full cores, written from a copy of the process while the original dies.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{
+    Debugger, Ended, Report, Running, Sickbay, await_that, debuggers, fixture, is_root, proc, run, spawn,
+    unprivileged,
+};
+
+pub(crate) const DATA: &str = "[[service]]\nname = \"api\"\n[service.report]\nformats = [\"json\", \"text\", \"core\"]\ncore = \"data\"\n";
+
+fn extent(extent: &str) -> Sickbay {
+    Sickbay::new().configured(&DATA.replace("\"data\"", &format!("\"{extent}\"")))
+}
+
+/// What the report says is missing of its core.
+fn reason(report: &Report) -> Option<String> {
+    if !report.has("incomplete") {
+        return None;
+    }
+    let mut steps = report.list("incomplete").iter();
+    let step = steps.find(|step| step["step"] == "core.zst")?;
+    Some(step["reason"].as_str().unwrap().to_owned())
+}
+
+/// The only report, once its core is complete.
+fn finished(large: &mut Large, sickbay: &Sickbay) -> Report {
+    large.supervisor.ended();
+    sickbay.only_report()
+}
+
+/// The core of the only report, unpacked.
+fn core(sickbay: &Sickbay) -> PathBuf {
+    let core = sickbay.scratch().join("core");
+    let outcome = run(sickbay.verb("export").args(["--format", "core", "-o"]).arg(&core));
+    assert_eq!(outcome.code(), 0, "{outcome:#?}");
+    core
+}
+
+/// The program `large`, started by the test, with a supervisor attached.
+pub(crate) struct Large {
+    /// A file of this test alone, by which its processes are told from those of others.
+    path: PathBuf,
+    pub(crate) program: Running,
+    pub(crate) supervisor: Running,
+    port: u16,
+    middle: String,
+}
+
+impl Large {
+    pub(crate) fn attached(sickbay: &Sickbay, mib: &str) -> Self {
+        let path = large_for(sickbay);
+        let mut program = spawn(Command::new(&path).args([mib, "stdin"]));
+        let ready = program.stdout_line("ready pid=");
+        let word = |name: &str| {
+            let (_, rest) = ready.split_once(name).unwrap();
+            rest.split(' ').next().unwrap().to_owned()
+        };
+        let (supervisor, _) = sickbay.attach(program.pid());
+        Self {
+            port: word("port=").parse().unwrap(),
+            middle: word("middle="),
+            path,
+            program,
+            supervisor,
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn die(&mut self) {
+        self.program.write("go\n");
+        assert_eq!(self.program.ended(), Ended::Killed(libc::SIGSEGV, false));
+    }
+
+    /// Processes that were made from it and outlive it.
+    fn copies(&self) -> Vec<i32> {
+        proc::pids_of_program(&self.path)
+    }
+
+    #[track_caller]
+    pub(crate) fn await_no_copy(&self) {
+        await_that("the end of every copy", || self.copies().is_empty().then_some(()));
+    }
+
+    /// gdb finds in the core what the program had written.
+    fn has_its_memory(&self, core: &Path) {
+        if Debugger::installed().contains(&Debugger::Gdb) {
+            let shown = debuggers::gdb(&self.path, core, &[&format!("p *(void**){}", self.middle)]);
+            assert!(
+                shown.contains(&format!("$1 = (void *) {}", self.middle)),
+                "{shown}"
+            );
+        }
+    }
+}
+
+/// The program `large` as a file beside the state directory.
+fn large_for(sickbay: &Sickbay) -> PathBuf {
+    let path = sickbay.scratch().join("large");
+    std::fs::copy(fixture("large"), &path).unwrap();
+    path
+}
+
+#[test]
+fn data_and_full_cores_hold_memory_and_the_same_calls() {
+    for size in ["data", "full"] {
+        let sickbay = extent(size);
+        let mut large = Large::attached(&sickbay, "24");
+        large.die();
+        let report = finished(&mut large, &sickbay);
+        assert_eq!(reason(&report), None, "{report:?}");
+        let core = core(&sickbay);
+        large.has_its_memory(&core);
+        assert!(std::fs::metadata(&core).unwrap().len() > 24 << 20);
+        for debugger in Debugger::installed() {
+            let calls = debugger.calls(&large.path, &core);
+            assert_eq!(calls[0].functions[0], "main", "{debugger:?}: {calls:#?}");
+        }
+    }
+}
+
+#[test]
+fn every_tool_shows_the_calls_of_every_thread_of_a_full_core() {
+    let sickbay = extent("full");
+    sickbay.run(fixture("workers"), &["4", "2"]);
+    let report = sickbay.only_report();
+    assert_eq!(reason(&report), None, "{report:?}");
+    let core = core(&sickbay);
+    for debugger in Debugger::installed() {
+        let calls = debugger.calls(&fixture("workers"), &core);
+        assert_eq!(calls.len(), 5, "{debugger:?}");
+        assert_eq!(calls[0].tid, report.number("fault.tid"), "{debugger:?}");
+        assert_eq!(
+            calls[0].functions,
+            ["fault_holding", "work", "start_thread", "clone3"],
+            "{debugger:?}"
+        );
+    }
+}
+
+/// The copy shares nothing with the process: what it held is free as soon as its parent knows of its end, although
+/// the copy is there for as long as its core is being written.
+#[test]
+fn nothing_of_the_process_outlives_it() {
+    let sickbay = extent("data");
+    let mut large = Large::attached(&sickbay, "200");
+    large.die();
+    drop(TcpListener::bind(("127.0.0.1", large.port)).expect("the port is free"));
+    for copy in large.copies() {
+        let descriptors = std::fs::read_dir(format!("/proc/{copy}/fd")).map_or(0, Iterator::count);
+        assert_eq!(descriptors, 0, "descriptors of the copy {copy}");
+    }
+    assert_eq!(reason(&finished(&mut large, &sickbay)), None);
+    large.await_no_copy();
+}
+
+#[test]
+fn the_report_is_in_place_before_its_core() {
+    let sickbay = extent("data");
+    let mut large = Large::attached(&sickbay, "200");
+    large.die();
+    let first = await_that("a whole report", || {
+        let report = sickbay.reports().into_iter().next()?;
+        report.has("attachments").then_some(report)
+    });
+    let early = reason(&first).is_some_and(|reason| reason.starts_with("it is being written"));
+    let last = finished(&mut large, &sickbay);
+    assert!(early || first.directory().join("core.zst").exists(), "{first:?}");
+    assert_eq!(reason(&last), None);
+    let text = std::fs::read_to_string(last.directory().join("report.txt")).unwrap();
+    assert!(text.contains("core.zst"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_copied_has_a_compact_core_and_the_reason() {
+    for (arguments, expected) in [
+        (&["stack-overflow-main"][..], "no room below the thread's stack"),
+        (&["seccomp-trap"], "a seccomp filter is installed"),
+    ] {
+        let sickbay = extent("full");
+        sickbay.run(fixture("die"), arguments);
+        let report = sickbay.only_report();
+        let reason = reason(&report).unwrap_or_default();
+        assert!(
+            reason.contains(expected) && reason.ends_with("it is compact"),
+            "{arguments:?}: {reason}"
+        );
+        assert!(report.memory("core.zst").starts_with(b"\x7fELF"));
+    }
+}
+
+#[test]
+fn a_user_without_privileges_gets_one_too() {
+    if !is_root() {
+        return;
+    }
+    let sickbay = extent("data");
+    let state = sickbay.scratch().join("theirs");
+    std::fs::create_dir(&state).unwrap();
+    std::os::unix::fs::chown(&state, Some(65534), Some(65534)).unwrap();
+    for path in [sickbay.scratch(), &sickbay.scratch().join("sickbay.toml")] {
+        let mut permissions = std::fs::metadata(path).unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+        std::fs::set_permissions(path, permissions).unwrap();
+    }
+    let mut command = unprivileged(Sickbay::program());
+    command.arg("run").arg("--state-dir").arg(&state);
+    command
+        .arg("--config")
+        .arg(sickbay.scratch().join("sickbay.toml"))
+        .args(["--name", "api", "--"]);
+    let outcome = run(command.arg(fixture("large")).arg("16"));
+    assert!(
+        outcome
+            .messages()
+            .iter()
+            .any(|line| line.contains("core complete")),
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn a_core_of_a_service_that_ends_its_supervision_is_finished() {
+    // The supervisor is the parent and ends when its program has; the core is complete before that.
+    let sickbay = extent("full");
+    let program = large_for(&sickbay);
+    let outcome = sickbay.run(&program, &["100"]);
+    assert_eq!(outcome.code(), 139);
+    assert!(
+        outcome
+            .messages()
+            .iter()
+            .any(|line| line.contains("core complete")),
+        "{outcome:#?}"
+    );
+    assert_eq!(reason(&sickbay.only_report()), None);
+    await_that("the end of every copy", || {
+        proc::pids_of_program(&program).is_empty().then_some(())
+    });
+}
