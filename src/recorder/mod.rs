@@ -128,7 +128,7 @@ pub fn record(
     report.attachments.extend(attachments::write_minidump(
         &image,
         &report,
-        &outputs,
+        outputs,
         &mut outcome,
     ));
     note(&mut report, &outcome.incomplete);

@@ -135,8 +135,9 @@ pub fn become_a_role() {
 
 /// Ends a process that is ours to end. One that is gone already needs no ending.
 pub fn kill(pid: Pid) {
-    // SAFETY: plain integers; an id that is not positive would name a group.
+    // An id that is not positive would name a group.
     if pid.0 > 0 {
+        // SAFETY: plain integers.
         unsafe { libc::kill(pid.0, libc::SIGKILL) };
     }
 }
