@@ -9,7 +9,7 @@ use crate::support::{
     unprivileged,
 };
 
-pub(crate) const DATA: &str = "[[service]]\nname = \"api\"\n[service.report]\nformats = [\"json\", \"text\", \"core\"]\ncore = \"data\"\n";
+pub(crate) const DATA: &str = "[[service]]\nname = \"api\"\n[service.report]\nformats = [\"json\", \"text\", \"html\", \"core\"]\ncore = \"data\"\n";
 
 fn extent(extent: &str) -> Sickbay {
     Sickbay::new().configured(&DATA.replace("\"data\"", &format!("\"{extent}\"")))
@@ -169,8 +169,13 @@ fn the_report_is_in_place_before_its_core() {
     let last = finished(&mut large, &sickbay);
     assert!(early || first.directory().join("core.zst").exists(), "{first:?}");
     assert_eq!(reason(&last), None);
-    let text = std::fs::read_to_string(last.directory().join("report.txt")).unwrap();
-    assert!(text.contains("core.zst"), "{text}");
+    for file in ["report.txt", "report.html"] {
+        let text = std::fs::read_to_string(last.directory().join(file)).unwrap();
+        assert!(
+            text.contains("core.zst") && !text.contains("it is being written"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -34,8 +34,11 @@ impl Finishing {
     ) -> Result<Self, String> {
         let told =
             |error: &dyn std::fmt::Display| format!("no core for {}: {error}", pending.path().display());
-        let text = formats.iter().copied().filter(|format| *format == Format::Text);
-        let formats: Vec<Format> = [Format::Json, Format::Core].into_iter().chain(text).collect();
+        let for_people = |format: &Format| matches!(format, Format::Text | Format::Html);
+        let formats: Vec<Format> = [Format::Json, Format::Core]
+            .into_iter()
+            .chain(formats.iter().copied().filter(for_people))
+            .collect();
         let names: Vec<&str> = formats.iter().map(|format| format.file_name()).collect();
         let parts = pending.open_parts(&names).map_err(|error| told(&error))?;
         let files: Result<Vec<_>, _> = parts
