@@ -7,19 +7,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::config::ReportOptions;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
-use crate::sys::regs::{EXTENDED_SET, GeneralRegisters, NT_PRFPREG, NT_PRSTATUS};
+use crate::sys::regs::{EXTENDED_SET, FP_OF_EXTENDED_SET, GeneralRegisters, NT_PRFPREG, NT_PRSTATUS};
 use crate::sys::signal::SigInfo;
+use crate::sys::tasks::Tasks;
 use crate::sys::{Pid, SigNo, StartTime, Tid};
 
 use super::freeze::Frozen;
 use super::maps::Maps;
-use super::process::read_bounded;
 use super::{
     Blob, Capture, FaultFacts, Kind, ModuleFile, Phase, Precursor, Purpose, ThreadFacts, abort_message,
 };
-
-/// The most that is kept of `/proc/PID/task/TID/stat`.
-const MAX_STAT: u64 = 4096;
 
 /// What is copied.
 #[derive(Debug)]
@@ -179,8 +176,10 @@ impl Capture {
     fn copy_registers(&mut self, thread: &Stopped) -> Option<GeneralRegisters> {
         let tid = thread.tid();
         let general = self.copy_set(thread, NT_PRSTATUS);
-        let fp = self.copy_set(thread, NT_PRFPREG);
         let extended = EXTENDED_SET.and_then(|kind| self.copy_set(thread, kind));
+        let fp = extended
+            .and_then(|set| set.first(FP_OF_EXTENDED_SET))
+            .or_else(|| self.copy_set(thread, NT_PRFPREG));
         self.facts.threads.push(ThreadFacts {
             general,
             fp,
@@ -262,15 +261,20 @@ impl Capture {
 
     /// Copies names, states and times of the threads.
     fn copy_names(&mut self, process: Pid) {
+        let Ok(tasks) = Tasks::open(process) else { return };
         for place in 0..self.facts.threads.len() {
-            let tid = self.facts.threads[place].tid;
-            let Ok(stat) = read_bounded(&format!("/proc/{process}/task/{tid}/stat"), MAX_STAT) else {
-                continue;
-            };
-            let blob = self.keep(&stat);
-            self.facts.threads[place].stat = Some(blob);
-            self.facts.threads[place].name = name_in_stat(&stat);
+            let stat = self.copy_line(&tasks, self.facts.threads[place].tid, "stat");
+            let name = stat.and_then(|blob| name_in_stat(self.get(blob)));
+            let thread = &mut self.facts.threads[place];
+            (thread.stat, thread.name) = (stat, name);
         }
+    }
+
+    /// Copies a file of a thread that is a line; None if it is gone.
+    pub(super) fn copy_line(&mut self, tasks: &Tasks, tid: Tid, file: &str) -> Option<Blob> {
+        let offset = self.bytes.len() as u64;
+        let len = tasks.line(tid, file, &mut self.bytes).ok()? as u64;
+        Some(Blob { offset, len })
     }
 }
 

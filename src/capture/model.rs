@@ -20,6 +20,13 @@ pub struct Blob {
     pub len: u64,
 }
 
+impl Blob {
+    /// Its first bytes, if it has as many.
+    pub fn first(self, len: u64) -> Option<Self> {
+        (len > 0 && len <= self.len).then_some(Self { len, ..self })
+    }
+}
+
 /// A copy of what was stopped: an index and the bytes it refers to.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Capture {

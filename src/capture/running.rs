@@ -8,11 +8,8 @@ use crate::sys::tasks::Tasks;
 use crate::sys::{Pid, Tid};
 
 use super::fault::name_in_stat;
-use super::process::read_bounded;
 use super::{Capture, ThreadFacts};
 
-/// The most that is kept of one file: a line.
-const MAX_LINE: u64 = 4096;
 /// Threads that are described: 20 us each.
 const MAX_THREADS: usize = 1024;
 
@@ -40,16 +37,15 @@ impl Capture {
     /// Describes threads without stopping them. One that is gone is left out.
     pub(super) fn describe_running(&mut self, process: Pid, threads: &[Tid], memory: &Memory) {
         let first = self.facts.threads.len();
+        let Ok(tasks) = Tasks::open(process) else { return };
         for tid in threads {
-            let directory = format!("/proc/{process}/task/{tid}");
-            let Ok(stat) = read_bounded(&format!("{directory}/stat"), MAX_LINE) else {
+            let Some(stat) = self.copy_line(&tasks, *tid, "stat") else {
                 continue;
             };
-            let system_call = read_bounded(&format!("{directory}/syscall"), MAX_LINE).ok();
             let thread = ThreadFacts {
-                name: name_in_stat(&stat),
-                stat: Some(self.keep(&stat)),
-                system_call: system_call.map(|text| self.keep(&text)),
+                name: name_in_stat(self.get(stat)),
+                stat: Some(stat),
+                system_call: self.copy_line(&tasks, *tid, "syscall"),
                 ..ThreadFacts::new(*tid)
             };
             self.facts.threads.push(thread);

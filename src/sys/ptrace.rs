@@ -160,27 +160,22 @@ impl Stopped {
     /// Appends a register set (`NT_*` of elf.h) as the kernel keeps it to `out`; returns its size in bytes.
     pub fn register_set(&self, kind: i32, out: &mut Vec<u8>) -> Result<usize> {
         let before = out.len();
-        out.resize(before + MAX_REGISTER_SET, 0);
+        out.reserve(MAX_REGISTER_SET);
+        let room = out.spare_capacity_mut();
         let mut area = libc::iovec {
-            iov_base: out[before..].as_mut_ptr().cast(),
-            iov_len: MAX_REGISTER_SET,
+            iov_base: room.as_mut_ptr().cast(),
+            iov_len: room.len().min(MAX_REGISTER_SET),
         };
-        let outcome = request(
+        request(
             "read the registers of",
             libc::PTRACE_GETREGSET,
             self.tid,
             kind as usize,
             &raw mut area as usize,
-        );
-        out.truncate(
-            before
-                + if outcome.is_ok() {
-                    area.iov_len.min(MAX_REGISTER_SET)
-                } else {
-                    0
-                },
-        );
-        outcome.map(|()| out.len() - before)
+        )?;
+        // SAFETY: the kernel has set `iov_len` to what it has written, which is no more than it was (ptrace(2)).
+        unsafe { out.set_len(before + area.iov_len) };
+        Ok(area.iov_len)
     }
 
     /// Replaces a register set with bytes in the kernel's layout.

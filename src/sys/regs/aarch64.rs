@@ -9,6 +9,8 @@ pub const ELF_MACHINE: u16 = 183;
 
 /// No set beyond `NT_PRFPREG` is read: SVE and SME state belong to the raw sets of a later version.
 pub const EXTENDED_SET: Option<i32> = None;
+/// No part of it is `NT_PRFPREG`.
+pub const FP_OF_EXTENDED_SET: u64 = 0;
 
 const NAMES: [&str; 34] = [
     "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",

@@ -12,6 +12,7 @@
 //! | [`call_before`] | the system call that code makes, by its last instructions |
 //! | [`ELF_MACHINE`] | the number that ELF files give the architecture |
 //! | [`EXTENDED_SET`] | the note type of the set beyond `NT_PRFPREG`, where there is one |
+//! | [`FP_OF_EXTENDED_SET`] | how many bytes at its beginning are what `NT_PRFPREG` holds |
 //! | [`signal_frame`] | what the kernel leaves on a stack for a signal's handler |
 //! | [`entry`] | the registers of a thread that is sent into a system call or a function |
 
@@ -27,13 +28,13 @@ pub use system_call::SystemCall;
 
 #[cfg(target_arch = "aarch64")]
 pub use aarch64::{
-    CALL_SITE, ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, call_before, restart_foreign_call,
-    vector_registers,
+    CALL_SITE, ELF_MACHINE, EXTENDED_SET, FP_OF_EXTENDED_SET, GeneralRegisters, MACHINE, call_before,
+    restart_foreign_call, vector_registers,
 };
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::{
-    CALL_SITE, ELF_MACHINE, EXTENDED_SET, GeneralRegisters, MACHINE, call_before, restart_foreign_call,
-    vector_registers,
+    CALL_SITE, ELF_MACHINE, EXTENDED_SET, FP_OF_EXTENDED_SET, GeneralRegisters, MACHINE, call_before,
+    restart_foreign_call, vector_registers,
 };
 
 /// `NT_PRSTATUS` (elf(5)): the general registers.

@@ -9,6 +9,8 @@ pub const ELF_MACHINE: u16 = 62;
 
 /// `NT_X86_XSTATE`: the whole XSAVE area as the kernel keeps it.
 pub const EXTENDED_SET: Option<i32> = Some(0x202);
+/// The XSAVE area begins with the FXSAVE image, which is what `NT_PRFPREG` holds (Intel SDM volume 1, 13.4.1).
+pub const FP_OF_EXTENDED_SET: u64 = 512;
 
 /// Names in the order of `struct user_regs_struct` (sys/user.h).
 const NAMES: [&str; 27] = [
