@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::capture::ending;
 use crate::capture::fault::wall_clock;
 use crate::config::Exits;
 use crate::ipc::{FromTracer, ProcessEnd, seal_capture};
 use crate::sys::Pid;
+use crate::sys::deadline::Deadline;
 use crate::sys::wait::ExitStatus;
 use crate::trace::engine::Ending;
 use crate::trace::status::Status;
@@ -19,6 +20,8 @@ use super::{Tracer, TracerError};
 const SET_ID: u32 = 0o6000;
 /// Bit of CAP_SYS_PTRACE in a capability set (capabilities(7)).
 const CAP_SYS_PTRACE: u64 = 1 << 19;
+/// How long a look at a program's file may take.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Tracer {
     /// Reaps a dead process; one that ended in a way worth recording is told of with what /proc still says.
@@ -48,10 +51,7 @@ impl Tracer {
 
     /// An unprivileged tracer costs a set-user-ID program its privileges (execve(2)): whoever wonders should read it.
     pub(super) fn warn_of_lost_privileges(&mut self, process: Pid) -> Result<(), TracerError> {
-        let Ok(meta) = fs::metadata(format!("/proc/{process}/exe")) else {
-            return Ok(());
-        };
-        if meta.mode() & SET_ID == 0 || may_trace_all() {
+        if may_trace_all() || !is_set_id(process) {
             return Ok(());
         }
         let exe = fs::read_link(format!("/proc/{process}/exe")).unwrap_or_default();
@@ -61,6 +61,12 @@ impl Tracer {
             exe.display()
         )))
     }
+}
+
+/// The program may lie in a file system that its user serves, and answers when that user likes.
+fn is_set_id(process: Pid) -> bool {
+    let _deadline = Deadline::after(LOOK);
+    fs::metadata(format!("/proc/{process}/exe")).is_ok_and(|meta| meta.mode() & SET_ID != 0)
 }
 
 fn is_remarkable(status: ExitStatus, wish: Exits) -> bool {

@@ -90,6 +90,13 @@ fn traced_by_a_debugger() {
         FAILURE,
         &[&by_whom],
     );
+    let explained = run(Command::new(Sickbay::program()).arg("doctor")).stdout;
+    let by_whom = format!(
+        "die (pid {}) is traced by gdb (pid {})",
+        program.pid(),
+        debugger.pid()
+    );
+    assert!(explained.contains(&by_whom), "{explained}");
     assert!(
         proc::tasks(program.pid())
             .iter()

@@ -72,6 +72,13 @@ pub(super) struct Traced {
     pub(super) tracer_name: Option<String>,
 }
 
+impl Traced {
+    /// Whether its tracer is one of ours.
+    pub(super) fn is_supervised(&self) -> bool {
+        self.tracer_name.as_deref() == Some("sickbay")
+    }
+}
+
 /// The bit of CAP_SYS_PTRACE in a capability set (capability.h).
 const CAP_SYS_PTRACE: u32 = 19;
 /// `SECCOMP_MODE_FILTER` (seccomp(2)).

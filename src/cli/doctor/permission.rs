@@ -135,7 +135,10 @@ pub(super) fn tracers(traced: &[Traced]) -> Vec<Check> {
     if traced.is_empty() {
         return vec![ok(name, "no process is traced".to_owned())];
     }
-    let mut checks: Vec<Check> = traced.iter().take(MAX_TRACED_SHOWN).map(tracer).collect();
+    // Those that keep us out come first.
+    let mut shown: Vec<&Traced> = traced.iter().collect();
+    shown.sort_by_key(|traced| traced.is_supervised());
+    let mut checks: Vec<Check> = shown.into_iter().take(MAX_TRACED_SHOWN).map(tracer).collect();
     let rest = traced.len().saturating_sub(MAX_TRACED_SHOWN);
     if rest > 0 {
         checks.push(warn(
@@ -148,30 +151,25 @@ pub(super) fn tracers(traced: &[Traced]) -> Vec<Check> {
 }
 
 /// A process has one tracer at a time.
-fn tracer(
-    Traced {
+fn tracer(traced: &Traced) -> Check {
+    let Traced {
         pid,
         name,
         tracer,
         tracer_name,
-    }: &Traced,
-) -> Check {
+    } = traced;
     let check = "tracers";
-    match tracer_name.as_deref() {
-        Some("sickbay") => ok(
-            check,
-            format!("{name} (pid {pid}) is supervised by sickbay (pid {tracer})"),
-        ),
-        tracer_name => {
-            let by = tracer_name.unwrap_or("a process out of sight");
-            let fix = format!("end that session before 'sickbay attach --pid {pid}'");
-            warn(
-                check,
-                format!("{name} (pid {pid}) is traced by {by} (pid {tracer})"),
-                fix,
-            )
-        }
+    if traced.is_supervised() {
+        let found = format!("{name} (pid {pid}) is supervised by sickbay (pid {tracer})");
+        return ok(check, found);
     }
+    let by = tracer_name.as_deref().unwrap_or("a process out of sight");
+    let fix = format!("end that session before 'sickbay attach --pid {pid}'");
+    warn(
+        check,
+        format!("{name} (pid {pid}) is traced by {by} (pid {tracer})"),
+        fix,
+    )
 }
 
 impl Facts {
@@ -220,8 +218,8 @@ mod tests {
             tracer_name: by.map(str::to_owned),
         };
         let checks = tracers(&[
+            traced(811, "api", 40, Some("sickbay")),
             traced(812, "redis-server", 977, Some("gdb")),
-            traced(813, "api", 40, Some("sickbay")),
             traced(814, "x", 41, None),
         ]);
         assert_eq!(
@@ -232,8 +230,8 @@ mod tests {
             checks[0].fix.as_deref(),
             Some("end that session before 'sickbay attach --pid 812'")
         );
-        assert_eq!(checks[1].verdict, Verdict::Ok);
-        assert!(checks[2].found.contains("out of sight"));
+        assert!(checks[1].found.contains("out of sight"));
+        assert_eq!(checks[2].verdict, Verdict::Ok);
         let many: Vec<Traced> = (0..50).map(|pid| traced(pid, "x", 1, None)).collect();
         assert_eq!(
             tracers(&many).last().unwrap().found,
