@@ -32,14 +32,18 @@ impl Capture {
             let Some(pointer) = registers.and_then(|registers| registers.thread_pointer()) else {
                 continue;
             };
-            let held = thread.stack.is_some_and(|stack| {
-                pointer.wrapping_sub(stack.start).saturating_add(DESCRIPTOR) <= stack.data.len
-            });
-            let mapping = maps.find(pointer).filter(|mapping| mapping.readable && !held);
-            if let Some(mapping) = mapping.filter(|_| spans.len() < MAX_DESCRIPTORS) {
+            let Some(mapping) = maps.find(pointer).filter(|mapping| mapping.readable) else {
+                continue;
+            };
+            // It ends with the stack, where the C library has allocated that.
+            let len = DESCRIPTOR.min(mapping.high - pointer);
+            let held = thread
+                .stack
+                .is_some_and(|stack| pointer.wrapping_sub(stack.start).saturating_add(len) <= stack.data.len);
+            if !held && spans.len() < MAX_DESCRIPTORS {
                 spans.push(Span {
                     start: pointer,
-                    len: DESCRIPTOR.min(mapping.high - pointer) as usize,
+                    len: len as usize,
                 });
             }
         }
