@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::process::Cpus;
 use super::sample::Sample;
-use super::subject::{Programs, Tracer};
+use super::subject::{Load, Programs, Tracer, Tracing};
 use super::table::Row;
 
 const ROUNDS: usize = 5;
@@ -40,27 +40,47 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A fault in a process of 4 GB, supervised and bare in turn. None where the machine has too little memory.
+/// A fault in a process of 4 GB: bare, supervised, and with a core of all its memory, in turn. None where the machine has
+/// too little memory.
 pub(crate) fn measure_large(programs: &Programs) -> Result<Vec<Row>> {
     if free_megabytes()? < LARGE + SPARE {
         return Ok(Vec::new());
     }
     let mut end = row("fault to the end of a process of 4 GB, ms", 1, "<= bare + 20 ms");
+    let mut whole = row("the same with a full core, ms", 1, "<= bare + 100 ms");
+    let mut complete = row("fault to the complete full core, ms", 1, "");
     for _ in 0..3 {
-        for tracer in [Tracer::Nobody, Tracer::Sickbay] {
-            let mut load = programs.load(1)?;
-            load.fill(LARGE)?;
-            let tracing = programs.trace(&load, tracer, Cpus::Any)?;
-            let fault = load.fault()?;
-            load.end()?;
-            match tracer {
-                Tracer::Nobody => end.bare.push(milliseconds_since(fault)),
-                _ => end.ours.push(milliseconds_since(fault)),
-            }
-            tracing.end()?;
-        }
+        let bare = large_end(programs, |load| programs.trace(load, Tracer::Nobody, Cpus::Any))?;
+        end.bare.push(bare.end);
+        whole.bare.push(bare.end);
+        let watched = large_end(programs, |load| programs.trace(load, Tracer::Sickbay, Cpus::Any))?;
+        end.ours.push(watched.end);
+        let kept = large_end(programs, |load| programs.keep_all(load))?;
+        whole.ours.push(kept.end);
+        complete.ours.push(kept.complete);
+        fs::remove_dir_all(programs.state())?;
     }
-    Ok(vec![end])
+    Ok(vec![end, whole, complete])
+}
+
+/// How long after its fault a process had ended, and its tracer too, ms.
+struct LargeEnd {
+    end: f64,
+    complete: f64,
+}
+
+fn large_end(programs: &Programs, trace: impl FnOnce(&Load) -> Result<Tracing>) -> Result<LargeEnd> {
+    let mut load = programs.load(1)?;
+    load.fill(LARGE)?;
+    let tracing = trace(&load)?;
+    let fault = load.fault()?;
+    load.end()?;
+    let end = milliseconds_since(fault);
+    tracing.end()?;
+    Ok(LargeEnd {
+        end,
+        complete: milliseconds_since(fault),
+    })
 }
 
 /// A signal that another process sends and the policy suppresses stops its one thread alone.

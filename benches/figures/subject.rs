@@ -1,5 +1,6 @@
 //! The process under test (`benches/load.c`) and those that trace it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,6 +10,10 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::process::{Cpus, Process, Stream};
+
+/// What [`Programs::keep_all`] asks for.
+const FULL_CORE: &str =
+    "[[service]]\nname = \"load\"\n[service.report]\nformats = [\"json\", \"core\"]\ncore = \"full\"\n";
 
 /// The compiled C programs, and where reports go meanwhile.
 pub(crate) struct Programs {
@@ -116,9 +121,28 @@ impl Programs {
 
     /// Has a process traced whose signals from others are suppressed.
     pub(crate) fn suppress(&self, load: &Load) -> Result<Tracing> {
+        self.sickbay_with(load, &["--action".as_ref(), "suppress".as_ref()])
+    }
+
+    /// Has a process traced whose core is to hold all its memory.
+    pub(crate) fn keep_all(&self, load: &Load) -> Result<Tracing> {
+        let file = self.scratch().join("full.toml");
+        std::fs::write(&file, FULL_CORE)?;
+        self.sickbay_with(
+            load,
+            &[
+                "--config".as_ref(),
+                file.as_os_str(),
+                "--name".as_ref(),
+                "load".as_ref(),
+            ],
+        )
+    }
+
+    fn sickbay_with(&self, load: &Load, options: &[&OsStr]) -> Result<Tracing> {
         let began = Instant::now();
         let mut command = self.sickbay(&load.pid().to_string());
-        command.args(["--action", "suppress"]);
+        command.args(options);
         let mut process = Process::start(&mut command, Cpus::Any, Stream::Error)?;
         process.hear("attached")?;
         Ok(Tracing {

@@ -3,10 +3,11 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::support::{
-    Debugger, Ended, Report, Running, Sickbay, await_that, debuggers, fixture, is_root, proc, run, spawn,
-    unprivileged,
+    Debugger, Ended, Report, Running, Sickbay, await_that, await_within, debuggers, fixture, is_root, proc,
+    run, spawn, unprivileged,
 };
 
 pub(crate) const DATA: &str = "[[service]]\nname = \"api\"\n[service.report]\nformats = [\"json\", \"text\", \"html\", \"core\"]\ncore = \"data\"\n";
@@ -244,4 +245,24 @@ fn a_core_of_a_service_that_ends_its_supervision_is_finished() {
     await_that("the end of every copy", || {
         proc::pids_of_program(&program).is_empty().then_some(())
     });
+}
+
+/// A process of 4 GB has ended long before its core is complete, and gdb finds all of it there.
+#[test]
+#[ignore = "long: make soak"]
+fn four_gigabytes() {
+    let sickbay = extent("full");
+    let mut large = Large::attached(&sickbay, "4096");
+    large.die();
+    await_within(Duration::from_secs(600), "the complete core", || {
+        large.supervisor.has_ended().then_some(())
+    });
+    large.await_no_copy();
+    let report = sickbay.only_report();
+    assert_eq!(reason(&report), None, "{report:?}");
+    assert!(report.number("pause.faulting_us") > 0);
+    eprintln!("pause: {}", report.model()["pause"]);
+    let core = core(&sickbay);
+    assert!(std::fs::metadata(&core).unwrap().len() > 4 << 30);
+    large.has_its_memory(&core);
 }

@@ -13,7 +13,7 @@ pub(crate) mod debuggers;
 pub(crate) mod proc;
 
 pub(crate) use browser::Browser;
-pub(crate) use deadline::{DEADLINE, await_that};
+pub(crate) use deadline::{DEADLINE, await_that, await_within};
 pub(crate) use debuggers::{Calls, Debugger};
 pub(crate) use dying::{Dying, dying};
 pub(crate) use process::{Ended, Outcome, Running, run, spawn};
