@@ -84,6 +84,7 @@ fn table(entries: &[Entry]) -> Table {
         "SIGNAL",
         "THREAD",
         "CAUSE",
+        "TIMES",
         "ACTION",
     ]);
     for entry in entries {
@@ -95,7 +96,7 @@ fn table(entries: &[Entry]) -> Table {
     table
 }
 
-fn cells(id: &str, summary: &Summary) -> [String; 8] {
+fn cells(id: &str, summary: &Summary) -> [String; 9] {
     let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     [
         id.to_owned(),
@@ -111,6 +112,7 @@ fn cells(id: &str, summary: &Summary) -> [String; 8] {
                 .or(summary.fault.tid.map(|tid| tid.to_string())),
         ),
         shown(&summary.fault.cause),
+        shown(&summary.occurrences.map(|count| count.to_string())),
         action(summary),
     ]
 }

@@ -117,6 +117,10 @@ fn entry(concluded: &Concluded) -> Vec<String> {
         ("SICKBAY_DETAIL", text(&fault.detail)),
         ("SICKBAY_ACTION", text(&action.taken)),
         ("SICKBAY_FINGERPRINT", text(&brief.fingerprint)),
+        (
+            "SICKBAY_OCCURRENCES",
+            brief.occurrences.map(|count| count.to_string()),
+        ),
     ];
     fields
         .into_iter()

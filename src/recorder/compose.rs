@@ -82,7 +82,6 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     report.environment = process::environment(capture, &mut miss);
     report.pause = pause(capture);
     report.action = job.action.as_ref().map(action).unwrap_or_default();
-    report.occurrences = (job.occurrences > 0).then_some(job.occurrences);
     if let Some(diagnosis) = sources.diagnosis {
         report.fault = fault(capture, diagnosis);
         report.memory = memory(capture, diagnosis);

@@ -20,8 +20,8 @@ pub struct Job {
     pub action: Option<Action>,
     /// How the process ended, for a capture of [`Kind::Exit`](crate::capture::Kind::Exit).
     pub ended: Option<Ended>,
-    /// How often this happened before this report, itself included; 0 where nobody counted.
-    pub occurrences: u64,
+    /// How often the service has had this fault, itself included, where that has been counted already.
+    pub occurrences: Option<u64>,
     /// What to write beside `report.json`.
     pub formats: Vec<Format>,
     /// The core to write of a copy of the process, once the report is in place.
@@ -124,6 +124,8 @@ pub struct Outcome {
     pub incomplete: Vec<Missing>,
     /// The report's fingerprint.
     pub fingerprint: Option<String>,
+    /// How often the service has had this fault.
+    pub occurrences: Option<u64>,
 }
 
 /// A complete file.

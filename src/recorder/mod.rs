@@ -70,13 +70,15 @@ const MAX_CAPTURE: u64 = 2 << 30;
 ///
 /// `capture` is what [`Capture::write_to`] wrote, read from its start; `modules` are the descriptors that
 /// [`ModuleFile::descriptor`](crate::capture::ModuleFile::descriptor) counts. `report.json` comes last, so that it
-/// names what the other files became. Never fails: what could not be done is in the outcome. Where the job asks for the
-/// core of a copied process, the second value writes it, and the report once more.
+/// names what the other files became. `count` counts an incident by its fingerprint; it is asked once at most. Never fails:
+/// what could not be done is in the outcome. Where the job asks for the core of a copied process, the second value writes
+/// it, and the report once more.
 pub fn record(
     job: &Job,
     capture: File,
     modules: Vec<File>,
     outputs: &Outputs,
+    count: &mut dyn FnMut(&str) -> Result<u64, String>,
 ) -> (Outcome, Option<Unfinished>) {
     let mut outcome = Outcome::default();
     let capture = read_capture(capture).unwrap_or_else(|error| {
@@ -122,6 +124,7 @@ pub fn record(
             return (outcome, None);
         }
     };
+    report.occurrences = occurrences(job, &report, count, &mut outcome);
     report.attachments = attachments;
     report.logs.clone_from(&job.logs.lines);
     report.log_note = job.log_note.clone().or_else(|| job.logs.note());
@@ -139,6 +142,7 @@ pub fn record(
     write_report(&mut report, outputs, &mut outcome);
     outcome.readable_by = process::proven_owner(&capture);
     outcome.fingerprint = report.fingerprint.clone();
+    outcome.occurrences = report.occurrences;
     outcome.cause = diagnosis.as_ref().map(|diagnosis| diagnosis.cause);
     let completed = report.fault.detail.clone();
     outcome.detail = completed.or_else(|| diagnosis.map(|diagnosis| diagnosis.detail));
@@ -149,6 +153,26 @@ pub fn record(
         host,
     });
     (outcome, unfinished)
+}
+
+/// How often the service has had this fault.
+fn occurrences(
+    job: &Job,
+    report: &Report,
+    count: &mut dyn FnMut(&str) -> Result<u64, String>,
+    outcome: &mut Outcome,
+) -> Option<u64> {
+    let fingerprint = report.fingerprint.as_ref()?;
+    if job.occurrences.is_some() {
+        return job.occurrences;
+    }
+    match count(fingerprint) {
+        Ok(count) => Some(count),
+        Err(reason) => {
+            outcome.miss("occurrences", reason);
+            None
+        }
+    }
 }
 
 fn note(report: &mut Report, incomplete: &[Missing]) {

@@ -28,6 +28,8 @@ pub enum ToRecorder {
     },
     /// Beside it: descriptors of modules.
     Modules,
+    /// How often the service has had the fault that was asked about, or why that is not known.
+    Occurrences(Result<u64, String>),
     /// The report is in place: now the core. Beside it: one empty file for each format.
     Finish {
         /// The core, and what names it.
@@ -39,6 +41,8 @@ pub enum ToRecorder {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromRecorder {
+    /// How often has the service had the fault with this fingerprint? Asked once at most.
+    Count(String),
     /// The job is done, as far as it could be; of a job with a core this comes twice.
     Done(Box<Outcome>),
     /// A line of the recorder's log.
@@ -77,7 +81,14 @@ fn work() -> Result<(), RoleError> {
     order.job.missing.extend(super::confine(order.job.core.is_some()));
     // The copy of a process must not outlive whoever wants its core. This comes behind the change of user.
     process::die_with_parent();
-    let (outcome, unfinished) = super::record(&order.job, order.capture, order.modules, &order.outputs);
+    let mut count = |fingerprint: &str| ask_count(&mut channel, fingerprint);
+    let (outcome, unfinished) = super::record(
+        &order.job,
+        order.capture,
+        order.modules,
+        &order.outputs,
+        &mut count,
+    );
     fail::point("recorder.written");
     channel.send_waiting(&FromRecorder::Done(Box::new(outcome)), Vec::new())?;
     let (Some(unfinished), Some(job), Some(copy)) = (unfinished, order.job.core, order.copy) else {
@@ -89,6 +100,19 @@ fn work() -> Result<(), RoleError> {
     fail::point("recorder.core.written");
     channel.send_waiting(&FromRecorder::Done(Box::new(outcome)), Vec::new())?;
     Ok(())
+}
+
+/// Has the front count. Waits for it: its end ends the wait, and it ends a recorder that takes too long.
+fn ask_count(channel: &mut Channel, fingerprint: &str) -> Result<u64, String> {
+    let question = FromRecorder::Count(fingerprint.to_owned());
+    let answer = channel
+        .send_waiting(&question, Vec::new())
+        .and_then(|()| channel.receive());
+    match answer {
+        Ok((ToRecorder::Occurrences(answer), _)) => answer,
+        Ok(_) => Err("the front did not answer".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The files for a core, and for the report that names it.

@@ -145,10 +145,14 @@ fn wire(capture: &Capture) -> File {
     file
 }
 
+/// Every fault has happened twice before.
+fn third(_: &str) -> Result<u64, String> {
+    Ok(3)
+}
+
 fn job() -> Job {
     Job {
         id: "20231114T221320Z-api-4711-7f3a".into(),
-        occurrences: 3,
         action: Some(Action {
             requested: vec!["suppress".into(), "deliver".into()],
             taken: "deliver".into(),
@@ -166,7 +170,7 @@ fn a_fault_becomes_three_files() {
     }
     let capture = capture();
     let mut files = Files::new();
-    let outcome = record(&job(), wire(&capture), Vec::new(), &files.outputs()).0;
+    let outcome = record(&job(), wire(&capture), Vec::new(), &files.outputs(), &mut third).0;
     assert_eq!(outcome.failure, None);
     assert_eq!(
         (outcome.cause, outcome.readable_by),
@@ -237,6 +241,18 @@ fn a_fault_becomes_three_files() {
 }
 
 #[test]
+fn a_fault_that_cannot_be_counted_says_so() {
+    let mut files = Files::new();
+    let mut full = |_: &str| Err("no space left on device".to_owned());
+    let outcome = record(&job(), wire(&capture()), Vec::new(), &files.outputs(), &mut full).0;
+    assert_eq!((outcome.failure, outcome.occurrences), (None, None));
+    let report = files.report();
+    assert!(report["occurrences"].is_null());
+    let steps = report["incomplete"].as_array().unwrap();
+    assert!(steps.contains(&serde_json::json!({"step": "occurrences", "reason": "no space left on device"})));
+}
+
+#[test]
 fn a_fingerprint_survives_address_randomisation() {
     let moved = |by: u64| {
         let mut capture = capture();
@@ -263,10 +279,16 @@ fn a_fingerprint_survives_address_randomisation() {
         ];
         let general = capture.keep(&GeneralRegisters::from_named(&registers).to_bytes());
         capture.facts.threads[1].general = Some(general);
-        record(&job(), wire(&capture), Vec::new(), &Files::new().outputs())
-            .0
-            .fingerprint
-            .unwrap()
+        record(
+            &job(),
+            wire(&capture),
+            Vec::new(),
+            &Files::new().outputs(),
+            &mut third,
+        )
+        .0
+        .fingerprint
+        .unwrap()
     };
     assert_eq!(moved(0), moved(0x1000_0000));
 }
@@ -285,7 +307,7 @@ fn an_end_becomes_a_record() {
         ..job()
     };
     let mut files = Files::new();
-    let outcome = record(&job, wire(&capture), Vec::new(), &files.outputs()).0;
+    let outcome = record(&job, wire(&capture), Vec::new(), &files.outputs(), &mut third).0;
     assert_eq!(outcome.cause, Some(Cause::OutOfMemory));
     let report = files.report();
     assert_eq!(report["kind"], "exit");
@@ -303,7 +325,7 @@ fn a_damaged_capture_still_becomes_a_report() {
     let mut garbage = tempfile::tempfile().unwrap();
     garbage.write_all(&[0xff; 64]).unwrap();
     let mut files = Files::new();
-    let outcome = record(&job(), garbage, Vec::new(), &files.outputs()).0;
+    let outcome = record(&job(), garbage, Vec::new(), &files.outputs(), &mut third).0;
     assert_eq!(outcome.failure, None);
     let report = files.report();
     assert_eq!(report["incomplete"][0]["step"], "capture");
@@ -323,7 +345,7 @@ fn files_that_cannot_be_written_are_told() {
         text: Some(full()),
         ..files.outputs()
     };
-    let outcome = record(&job(), wire(&capture()), Vec::new(), &outputs).0;
+    let outcome = record(&job(), wire(&capture()), Vec::new(), &outputs, &mut third).0;
     assert_eq!(outcome.failure, None);
     let steps: Vec<_> = outcome
         .incomplete
@@ -343,7 +365,7 @@ fn files_that_cannot_be_written_are_told() {
         json: full(),
         ..files.outputs()
     };
-    let outcome = record(&job(), wire(&capture()), Vec::new(), &outputs).0;
+    let outcome = record(&job(), wire(&capture()), Vec::new(), &outputs, &mut third).0;
     assert!(
         outcome
             .failure
@@ -378,7 +400,7 @@ fn the_largest_report_can_be_read_back() {
         ..sample.clone()
     }));
     let files = Files::new();
-    let outcome = record(&job(), wire(&capture), Vec::new(), &files.outputs()).0;
+    let outcome = record(&job(), wire(&capture), Vec::new(), &files.outputs(), &mut third).0;
     assert_eq!(outcome.failure, None);
     let size = files.json.metadata().unwrap().len();
     assert!(size < crate::store::MAX_REPORT_BYTES / 4 * 3, "{size} bytes");
@@ -404,7 +426,7 @@ fn finished(limit: Size, ended: bool) -> (Value, Vec<u8>, Outcome) {
         ..job()
     };
     let mut files = Files::new();
-    let (outcome, unfinished) = record(&job, wire(&capture), Vec::new(), &files.outputs());
+    let (outcome, unfinished) = record(&job, wire(&capture), Vec::new(), &files.outputs(), &mut third);
     assert_eq!(outcome.failure, None);
     let steps = files.report()["incomplete"].clone();
     let told = steps

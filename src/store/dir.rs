@@ -86,6 +86,22 @@ impl Dir {
         openat(&self.0, name, flags, FILE_MODE).map(File::from)
     }
 
+    /// Opens a regular file in it for appending, and creates it where it does not exist.
+    pub(super) fn append_file(&self, name: &str) -> Result<File> {
+        let flags = OFlag::O_WRONLY
+            | OFlag::O_APPEND
+            | OFlag::O_CREAT
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK
+            | OFlag::O_CLOEXEC;
+        let file = openat(&self.0, name, flags, FILE_MODE)?;
+        match kind_of(&fstat(&file)?) {
+            Kind::File => Ok(File::from(file)),
+            Kind::Directory => Err(Error::EISDIR),
+            Kind::Other => Err(Error::EINVAL),
+        }
+    }
+
     /// Moves a name to another directory of the same file system.
     pub(super) fn rename(&self, from: &str, target: &Self, to: &str) -> Result<()> {
         renameat(&self.0, from, &target.0, to)

@@ -31,6 +31,9 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// Not what incidents are counted by.
+    #[error("cannot count by {0:?}: no fingerprint")]
+    Fingerprint(String),
     /// A report is not what it should be.
     #[error("cannot read {}: {reason}", .path.display())]
     Damaged {

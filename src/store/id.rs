@@ -110,7 +110,8 @@ const fn is_service_byte(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')
 }
 
-fn sanitised(service: &str) -> String {
+/// A service's name as part of an id.
+pub(super) fn sanitised(service: &str) -> String {
     let mut name = String::new();
     for character in service.chars().map(|character| character.to_ascii_lowercase()) {
         let usable = u8::try_from(character).is_ok_and(is_service_byte);

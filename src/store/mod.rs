@@ -1,4 +1,4 @@
-//! Reports on disk: write, index, find, delete.
+//! Reports on disk: write, index, find, count, delete.
 //!
 //! Each report is a directory `<state-dir>/reports/<id>/`, named after its [`Id`]. A report is written in two steps
 //! ([`Draft`], [`PendingReport`]): a small record at once, then the full one in its place. A reader
@@ -14,6 +14,8 @@
 //! Names with a dot that nobody has touched for [`STALE_AFTER`] were left by a process that was killed; the next
 //! [`Store::open`] removes them.
 //!
+//! How often each fault has happened lies beside, in `occurrences/`, and outlives the reports ([`Store::count`]).
+//!
 //! Every access below the state directory is relative to a directory descriptor and follows no symbolic link:
 //! whoever may write to one report's directory must not be able to direct us elsewhere (CVE-2022-4415 and its kin).
 //! Directories are created 0700, files 0600.
@@ -23,6 +25,7 @@ mod dir;
 mod error;
 mod id;
 mod location;
+mod occurrences;
 mod pending;
 mod read;
 
@@ -50,6 +53,7 @@ const MODEL: &str = "report.json";
 /// The reports of one state directory.
 #[derive(Debug)]
 pub struct Store {
+    state: Dir,
     reports: Dir,
     path: PathBuf,
 }
@@ -68,7 +72,7 @@ impl Store {
         if reports.is_writable_by_others().context("examine", &path)? {
             return Err(StoreError::Insecure { path });
         }
-        let store = Self { reports, path };
+        let store = Self { state, reports, path };
         store.remove_stale(SystemTime::now());
         Ok(store)
     }
@@ -76,9 +80,9 @@ impl Store {
     /// Opens the store of a state directory for reading and deleting; `None` if there is none yet.
     pub fn open_existing(state_dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = state_dir.join(REPORTS);
-        let opened = Dir::open_path(state_dir).and_then(|state| state.open_dir(REPORTS));
+        let opened = Dir::open_path(state_dir).and_then(|state| Ok((state.open_dir(REPORTS)?, state)));
         match opened {
-            Ok(reports) => Ok(Some(Self { reports, path })),
+            Ok((reports, state)) => Ok(Some(Self { state, reports, path })),
             Err(nix::Error::ENOENT) => Ok(None),
             Err(error) => Err(StoreError::new("open", &path, error)),
         }
@@ -87,6 +91,10 @@ impl Store {
     /// Where the reports are.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn state_dir(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
     /// The directory of one report.

@@ -23,6 +23,7 @@ const DESCRIPTORS: usize = 200;
 pub(super) struct Recorder {
     pub(super) channel: Channel,
     child: Child,
+    counted: bool,
 }
 
 /// What became of a recorder.
@@ -77,14 +78,23 @@ impl Recorder {
         loop {
             let part: Vec<OwnedFd> = modules.by_ref().take(DESCRIPTORS).collect();
             if part.is_empty() {
-                return Ok(Self { channel, child });
+                return Ok(Self {
+                    channel,
+                    child,
+                    counted: false,
+                });
             }
             channel.send(&ToRecorder::Modules, part)?;
         }
     }
 
-    /// What became of its job, once that is known; of a job with a core this comes twice.
-    pub(super) fn finished(&mut self, overdue: bool) -> Option<Finished> {
+    /// What became of its job, once that is known; of a job with a core this comes twice. `count` counts the incident by
+    /// its fingerprint, once.
+    pub(super) fn finished(
+        &mut self,
+        overdue: bool,
+        count: impl Fn(&str) -> Result<u64, String>,
+    ) -> Option<Finished> {
         let mut lines = 0;
         let finished = loop {
             break match self.channel.flush().and_then(|()| self.channel.try_receive()) {
@@ -95,6 +105,19 @@ impl Recorder {
                 }
                 Ok(Received::Message(FromRecorder::Log(_), _)) => {
                     Finished::Failed("the recorder says too much".into())
+                }
+                Ok(Received::Message(FromRecorder::Count(fingerprint), _)) if !self.counted => {
+                    self.counted = true;
+                    match self
+                        .channel
+                        .send(&ToRecorder::Occurrences(count(&fingerprint)), Vec::new())
+                    {
+                        Ok(()) => continue,
+                        Err(error) => Finished::Failed(error.to_string()),
+                    }
+                }
+                Ok(Received::Message(FromRecorder::Count(_), _)) => {
+                    Finished::Failed("the recorder asks too much".into())
                 }
                 Ok(Received::Message(FromRecorder::Done(outcome), _)) => Finished::Done(outcome),
                 Ok(Received::Nothing) if overdue => Finished::Failed("the recorder took too long".into()),

@@ -27,6 +27,28 @@ fn list_shows_each_report() {
     assert_eq!(outcome.stderr, "");
 }
 
+/// The count goes on when reports are deleted, and is that of one fault of one service.
+#[test]
+fn the_same_fault_is_counted() {
+    let sickbay = Sickbay::new();
+    let counts = |arguments: &[&str]| {
+        sickbay.run(fixture("die"), arguments);
+        let newest = sickbay.json("list", &["-n", "1"]);
+        newest[0]["occurrences"].as_u64()
+    };
+    assert_eq!(counts(&["null-write"]), Some(1));
+    assert_eq!(counts(&["null-write"]), Some(2));
+    assert_eq!(counts(&["abort"]), Some(1));
+    let deleted = sickbay.json("list", &[])[2]["id"].as_str().unwrap().to_owned();
+    assert_eq!(run(sickbay.verb("delete").arg(deleted)).code(), 0);
+    assert_eq!(counts(&["null-write"]), Some(3));
+    let shown = run(sickbay.verb("show").arg("latest")).stdout;
+    assert!(shown.contains("\n  Before   2 times before\n"), "{shown}");
+    let times = |line: &str| line.contains("null pointer dereference  3 ");
+    let listed = run(&mut sickbay.verb("list")).stdout;
+    assert!(listed.lines().any(times), "{listed}");
+}
+
 #[test]
 fn list_of_nothing_is_empty() {
     let sickbay = Sickbay::new();

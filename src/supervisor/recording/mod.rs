@@ -307,7 +307,8 @@ impl Recording {
                 continue;
             };
             let overdue = Instant::now() >= finishing.deadline;
-            if let Some(finished) = finishing.recorder.finished(overdue) {
+            let no_count = |_: &str| Err("the report is in place".to_owned());
+            if let Some(finished) = finishing.recorder.finished(overdue, no_count) {
                 let finishing = self.finishing.swap_remove(place);
                 self.lines.push(finishing.conclude(finished));
             }
@@ -439,7 +440,13 @@ impl Recording {
     fn finished(&mut self, place: usize) -> Option<Finished> {
         let running = self.running.get_mut(place)?;
         let overdue = Instant::now() >= running.deadline;
-        running.recorder.finished(overdue)
+        let (store, service) = (&self.store, &running.service);
+        let count = |fingerprint: &str| {
+            store
+                .count(service, fingerprint)
+                .map_err(|error| error.to_string())
+        };
+        running.recorder.finished(overdue, count)
     }
 }
 

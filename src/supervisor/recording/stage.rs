@@ -209,6 +209,7 @@ impl Running {
         small.fault.cause = outcome.cause.map(|cause| cause.to_string());
         small.fault.detail.clone_from(&outcome.detail);
         small.fingerprint.clone_from(&outcome.fingerprint);
+        small.occurrences = outcome.occurrences;
         let path = pending.path().to_owned();
         let (line, whole) = match pending.commit(parts) {
             Ok(()) => {
