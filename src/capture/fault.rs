@@ -155,6 +155,9 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     capture.copy_thread_library(&memory, &maps);
     ledger.close(&mut capture, "loader");
 
+    capture.copy_python(&memory, &files);
+    ledger.close(&mut capture, "interpreter");
+
     capture.withhold(subject.process, tid, &maps, options);
     ledger.close(&mut capture, "withheld");
 
@@ -244,19 +247,23 @@ impl Capture {
     }
 
     fn abort_message(&mut self, memory: &Memory, files: &[OwnedFd]) -> Option<Blob> {
-        let opened: Vec<(&ModuleFile, File)> = self
-            .facts
-            .modules
-            .iter()
-            .filter_map(|module| {
-                let file = files.get(module.descriptor? as usize)?.try_clone().ok()?;
-                Some((module, File::from(file)))
-            })
-            .collect();
-        let borrowed: Vec<(&ModuleFile, &File)> =
-            opened.iter().map(|(module, file)| (*module, file)).collect();
-        let text = abort_message::read(memory, &borrowed)?;
+        // A static program carries its own.
+        let (module, file) = self
+            .opened(files, abort_message::defines)
+            .or_else(|| self.opened(files, |_| true))?;
+        let text = abort_message::read(memory, module, &file)?;
         Some(self.keep(&text))
+    }
+
+    /// The first module of a kind, if its file could be opened.
+    pub(super) fn opened(
+        &self,
+        files: &[OwnedFd],
+        is_wanted: impl Fn(&ModuleFile) -> bool,
+    ) -> Option<(&ModuleFile, File)> {
+        let module = self.facts.modules.iter().find(|module| is_wanted(module))?;
+        let file = files.get(module.descriptor? as usize)?.try_clone().ok()?;
+        Some((module, File::from(file)))
     }
 
     /// Copies names, states and times of the threads.

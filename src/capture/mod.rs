@@ -17,13 +17,15 @@ mod memory;
 mod model;
 mod modules;
 mod process;
+pub mod python;
 mod restarted;
 mod running;
+mod symbol;
 mod thread_library;
 mod withheld;
 
 pub use freeze::{Frozen, Prospect, freeze};
 pub use model::{
     Blob, Capture, CaptureError, Facts, FaultFacts, Kind, MemoryRange, Missing, ModuleFile, OpenFile, Pause,
-    Phase, Precursor, ProcessFacts, Purpose, StackRange, ThreadFacts, Withheld,
+    Phase, Precursor, ProcessFacts, Purpose, Python, StackRange, ThreadFacts, Withheld,
 };

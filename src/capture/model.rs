@@ -51,6 +51,8 @@ pub struct Facts {
     pub threads: Vec<ThreadFacts>,
     /// Memory beyond the stacks.
     pub memory: Vec<MemoryRange>,
+    /// What was copied of an interpreter's own structures.
+    pub python: Option<Python>,
     /// What of the copied memory must not be written anywhere.
     pub withheld: Vec<Withheld>,
     /// Mapped files. Where one could be opened, its descriptor travels beside the capture.
@@ -204,6 +206,17 @@ pub struct MemoryRange {
     pub data: Blob,
 }
 
+/// What was copied of CPython's structures.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Python {
+    /// Address of `_PyRuntime`.
+    pub runtime: u64,
+    /// `Py_Version`, for example 0x030b02f0 for 3.11.2.
+    pub version: u32,
+    /// What was read, from address and bytes.
+    pub reads: Vec<(u64, Blob)>,
+}
+
 /// Memory that is not to leave the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Withheld {
@@ -250,6 +263,13 @@ pub struct ModuleFile {
     pub inode: u64,
     /// Which of the descriptors beside the capture is this file, if it could be opened.
     pub descriptor: Option<u32>,
+}
+
+impl ModuleFile {
+    /// The last part of its path.
+    pub fn file_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
 }
 
 /// How long threads were kept from running.

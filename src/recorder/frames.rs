@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::interpreted;
 use super::modules::VDSO;
 use super::symbols::{Place, Symbols};
 use crate::capture::Capture;
@@ -30,6 +31,7 @@ pub(super) fn add(
         .zip(&stacks.threads)
         .collect();
     let mut left = MAX_ALL_FRAMES;
+    let python = capture.python_stacks();
     for thread in &mut report.threads {
         let Some(stack) = by_tid.get(&thread.tid) else {
             continue;
@@ -44,7 +46,10 @@ pub(super) fn add(
             thread.frames.extend(described);
             listed += 1;
         }
-        left -= thread.frames.len();
+        if let Some(interpreted) = python.get(&thread.tid) {
+            interpreted::insert(&mut thread.frames, interpreted);
+        }
+        left = left.saturating_sub(thread.frames.len());
         thread.truncated = truncated(stack, listed);
     }
     for (module, reason) in &stacks.unreadable {

@@ -31,6 +31,7 @@ mod fingerprint;
 mod frames;
 mod host;
 mod image;
+mod interpreted;
 mod job;
 mod late_core;
 mod locks;

@@ -114,7 +114,8 @@ pub(super) fn position(frames: &[Frame], diagnosis: &Diagnosis) -> Option<usize>
 /// The frame where the fault happened, also behind the handler that took it.
 fn at_fault(frames: &[Frame], diagnosis: &Diagnosis) -> Option<usize> {
     let pc = diagnosis.pc?;
-    frames.iter().position(|frame| frame.pc.0 == pc)
+    let is_there = |frame: &Frame| frame.pc.0 == pc && frame.kind != FrameKind::Python;
+    frames.iter().position(is_there)
 }
 
 /// Whether a frame does not belong to the machinery of dying.

@@ -68,7 +68,9 @@ fn compare_running(running: &Running, reduce: fn(&str) -> String, between: impl 
 
 impl Compared {
     fn add(&mut self, thread: &Value, theirs: &[Frame], reduce: fn(&str) -> String) {
-        let ours = thread["frames"].as_array().unwrap();
+        let frames = thread["frames"].as_array().unwrap().iter();
+        // Python's are gdb's only with a script of Python's own.
+        let ours: Vec<&Value> = frames.filter(|frame| frame["kind"] != "python").collect();
         // gdb does not know that nothing calls these, and makes a frame of what lies above.
         let last = ours.last().and_then(|frame| frame["symbol"].as_str());
         let is_first_of_thread = matches!(last, Some("runtime.clone" | "runtime.goexit"));

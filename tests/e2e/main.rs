@@ -35,6 +35,7 @@ mod daemon;
 mod dying;
 mod group_stop;
 mod handled;
+mod interpreted;
 mod isolation;
 mod jobcontrol;
 #[cfg(feature = "fail-points")]

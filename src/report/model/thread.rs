@@ -87,6 +87,8 @@ pub enum FrameKind {
     Signal,
     /// Code that the process generated.
     Jit,
+    /// A function in Python, which the next frame of the interpreter runs.
+    Python,
     /// None of these, or a kind that this version does not know.
     #[serde(other)]
     Unknown,

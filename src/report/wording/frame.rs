@@ -34,6 +34,20 @@ impl FrameWords {
                 note: None,
             };
         }
+        let source = match (&frame.file, frame.line) {
+            (Some(file), Some(line)) => Some(format!("{file}:{line}")),
+            (file, _) => file.clone(),
+        };
+        if frame.kind == FrameKind::Python {
+            return Self {
+                address: None,
+                function: frame.symbol.clone(),
+                offset: None,
+                source,
+                place: None,
+                note: Some("Python"),
+            };
+        }
         let place = match (&frame.module, frame.offset) {
             (Some(module), Some(offset)) => {
                 let name = module.rsplit('/').next().unwrap_or(module);
@@ -41,10 +55,6 @@ impl FrameWords {
             }
             _ if frame.kind == FrameKind::Jit => None,
             _ => report.module_at(frame.pc).map(|_| in_module(report, frame.pc)),
-        };
-        let source = match (&frame.file, frame.line) {
-            (Some(file), Some(line)) => Some(format!("{file}:{line}")),
-            (file, _) => file.clone(),
         };
         Self {
             address: Some(frame.pc),

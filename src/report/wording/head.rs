@@ -155,10 +155,18 @@ fn place(report: &Report) -> Option<String> {
             .iter()
             .find(|frame| frame.symbol.is_some() && frame.kind != FrameKind::Signal)
     });
-    match named {
-        Some(frame) => Some(function(frame)),
-        None => Some(in_module(report, report.fault.pc?)),
-    }
+    let place = match named {
+        Some(frame) => function(frame),
+        None => in_module(report, report.fault.pc?),
+    };
+    let mut frames = report
+        .faulting_thread()
+        .into_iter()
+        .flat_map(|thread| &thread.frames);
+    Some(match frames.find(|frame| frame.kind == FrameKind::Python) {
+        Some(python) => format!("{place}, for {} (Python)", function(python)),
+        None => place,
+    })
 }
 
 /// `parse_header at http.cpp:212`
