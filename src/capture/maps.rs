@@ -98,6 +98,14 @@ impl Maps {
     }
 }
 
+/// Whether a mapped file is the C library by its name.
+pub fn is_c_library(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    ["libc.so", "libc-", "ld-musl-", "libc.musl-"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
 fn parse_line(line: &[u8]) -> Option<Mapping> {
     let mut fields = line.splitn(6, |byte| *byte == b' ');
     let mut next = || std::str::from_utf8(fields.next()?).ok();
@@ -162,5 +170,17 @@ mod tests {
             (0x100_0000, 0x102_1000),
         ];
         assert_eq!(maps.static_data(), expected);
+    }
+
+    #[test]
+    fn c_libraries_are_known_by_name() {
+        for name in [
+            "/usr/lib/x86_64-linux-gnu/libc.so.6",
+            "/lib/libc-2.31.so",
+            "/lib/ld-musl-x86_64.so.1",
+        ] {
+            assert!(is_c_library(name), "{name}");
+        }
+        assert!(!is_c_library("/usr/lib/libcrypto.so.3") && !is_c_library("/usr/lib/libcap.so.2"));
     }
 }

@@ -22,6 +22,9 @@
 //! | `address_space` | `/proc/PID/maps` |
 //! | `elf` | build ids and symbols of mapped files |
 //! | `landmarks` | functions whose presence on a stack explains an abort |
+//! | `functions`, `demangle`, `short_name` | the names of functions by the symbol tables alone, as written, and short |
+//! | `inside` | what a thread is in the middle of that others need it to finish |
+//! | `runtime` | the language runtime that a thread belongs to |
 //! | [`unwind`] | the call stacks of the threads |
 //!
 //! Everything that is read was under the control of the process that crashed. No input makes a diagnosis
@@ -31,15 +34,20 @@ mod abort;
 mod address_space;
 mod bus;
 mod cause;
+mod demangle;
 mod elf;
 mod exit;
+mod functions;
+mod inside;
 pub mod instruction;
 mod landmarks;
 mod locks;
 mod memory;
 mod protection;
+mod runtime;
 mod sent;
 mod sentence;
+mod short_name;
 mod stack;
 mod stuck;
 mod subject;
@@ -60,9 +68,14 @@ use subject::Subject;
 
 pub use address_space::{AddressSpace, Mapping};
 pub use cause::Cause;
+pub use demangle::demangled;
 pub use elf::{Binding, ElfError, Image, InMemory, Section, Symbol};
 pub use exit::{Ended, diagnose_end};
+pub use functions::{Functions, MAX_FRAMES};
+pub use inside::{Inside, inside};
 pub use locks::{Deadlock, Lock, LockGraph, LockKind};
+pub use runtime::{Runtime, Runtimes, Tie};
+pub use short_name::short_name;
 pub use stuck::diagnose_stuck;
 pub use waiting::InCall;
 

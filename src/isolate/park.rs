@@ -7,7 +7,7 @@
 //! Tried and left: pause(2) ends with the first handler; a loop of our own needs a page of code mapped into the
 //! process, which hardened programs refuse.
 
-use crate::capture::maps::Maps;
+use crate::capture::maps::{Maps, is_c_library};
 use crate::sys::memory::Memory;
 use crate::sys::process::bit;
 use crate::sys::ptrace::Stopped;
@@ -16,7 +16,7 @@ use crate::sys::{SigNo, fail};
 use super::inject::{Call, Obstacle};
 use super::landing::Landing;
 use super::protections::Protections;
-use super::sites::{self, Sites};
+use super::sites::Sites;
 
 /// What the C libraries use among themselves: glibc 32 for cancellation and 33 for set*id, musl 34 for the latter.
 const GLIBC_SIGNALS: [SigNo; 2] = [SigNo(32), SigNo(33)];
@@ -55,7 +55,7 @@ pub fn prepare(thread: &Stopped, sites: &Sites, maps: &Maps) -> Result<(), Obsta
 fn mask(maps: &Maps) -> u64 {
     let musl = maps
         .iter()
-        .any(|mapping| sites::is_c_library(&mapping.name) && mapping.name.contains("musl"));
+        .any(|mapping| is_c_library(&mapping.name) && mapping.name.contains("musl"));
     let own: &[SigNo] = if musl { &MUSL_SIGNALS } else { &GLIBC_SIGNALS };
     !own.iter().fold(0, |mask, signal| mask | bit(*signal))
 }

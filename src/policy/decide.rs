@@ -39,8 +39,17 @@ pub struct Walk {
     deliver_as: Option<SigNo>,
     evidence: Vec<String>,
     steps: VecDeque<(Action, Option<String>)>,
-    passed: Vec<String>,
+    passed: Vec<Passed>,
     taken: Option<Action>,
+}
+
+/// Actions that were passed over, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Passed {
+    /// None where `why` is a clause of its own.
+    actions: Vec<Action>,
+    /// What they are: "not available yet".
+    why: String,
 }
 
 /// The action for this fault, as far as its facts alone decide.
@@ -107,7 +116,13 @@ impl Walk {
                     self.taken = Some(action);
                     return action;
                 }
-                Some(why) => self.passed.push(why),
+                Some(why) => match self.passed.iter_mut().find(|passed| passed.why == why) {
+                    Some(passed) => passed.actions.push(action),
+                    None => self.passed.push(Passed {
+                        actions: vec![action],
+                        why,
+                    }),
+                },
             }
         }
         Action::Deliver
@@ -115,7 +130,10 @@ impl Walk {
 
     /// The action of the last step cannot be carried out.
     pub fn pass(&mut self, why: impl Into<String>) {
-        self.passed.push(why.into());
+        self.passed.push(Passed {
+            actions: Vec::new(),
+            why: why.into(),
+        });
     }
 
     /// Nothing of the ladder is left to try: the signal takes its way.
@@ -150,7 +168,8 @@ impl Walk {
             origin,
             ..
         } = self;
-        let passed = self.passed.join("; ");
+        let passed: Vec<String> = self.passed.iter().map(Passed::clause).collect();
+        let passed = passed.join("; ");
         let delivered = match self.deliver_as {
             Some(other) => format!("{other} is delivered in place of {signal}"),
             None => format!("{signal} is delivered"),
@@ -175,10 +194,23 @@ impl Walk {
     }
 }
 
-/// Why that action cannot be taken on this fault; None if it can.
+impl Passed {
+    /// "exit and park are not available yet".
+    fn clause(&self) -> String {
+        let names: Vec<&str> = self.actions.iter().map(|action| action.name()).collect();
+        let why = &self.why;
+        match names.as_slice() {
+            [] => why.clone(),
+            [name] => format!("{name} is {why}"),
+            [names @ .., last] => format!("{} and {last} are {why}", names.join(", ")),
+        }
+    }
+}
+
+/// What an action is that cannot be taken on this fault: "not available yet"; None if it can be taken.
 fn obstacle(action: Action, facts: &FaultFacts<'_>) -> Option<String> {
     if !action.available() {
-        return Some(format!("{action} is not available yet"));
+        return Some("not available yet".to_owned());
     }
     let origin = facts.raised_by();
     match action {
@@ -186,7 +218,7 @@ fn obstacle(action: Action, facts: &FaultFacts<'_>) -> Option<String> {
         Action::Suppress if origin == RaisedBy::OtherProcess => return None,
         Action::Suppress => {
             return Some(format!(
-                "suppress is for signals that another process sent; {} {}",
+                "for signals that another process sent; {} {}",
                 facts.signal,
                 origin.words()
             ));
@@ -195,7 +227,7 @@ fn obstacle(action: Action, facts: &FaultFacts<'_>) -> Option<String> {
     }
     if !facts.blames_thread() {
         return Some(format!(
-            "{action} is for a fault of the thread itself; {} {}",
+            "for a fault of the thread itself; {} {}",
             facts.signal,
             origin.words()
         ));
@@ -205,15 +237,15 @@ fn obstacle(action: Action, facts: &FaultFacts<'_>) -> Option<String> {
         .iter()
         .find(|danger| !danger.allows.contains(&action))
     {
-        return Some(format!("{action} is too dangerous: {}", danger.what));
+        return Some(format!("too dangerous: {}", danger.what));
     }
     match action {
         Action::Exit if facts.main_thread => {
-            Some("exit is not for the main thread: without it /proc tells nothing of the process".to_owned())
+            Some("not for the main thread: without it /proc tells nothing of the process".to_owned())
         }
-        Action::Hold | Action::Unwind | Action::Exit | Action::Park if facts.single_threaded => Some(
-            format!("{action} would leave nothing: it is the only thread of its process"),
-        ),
+        Action::Hold | Action::Unwind | Action::Exit | Action::Park if facts.single_threaded => {
+            Some("not for the only thread of a process, which would leave nothing".to_owned())
+        }
         _ => None,
     }
 }
@@ -422,6 +454,24 @@ mod tests {
             decision.reason
         );
         assert!(decision.evidence.contains(&dangers[0].what));
+    }
+
+    #[test]
+    fn what_is_passed_over_for_one_reason_is_told_once() {
+        let dangers = [Danger {
+            what: "the house is on fire".to_owned(),
+            allows: &[],
+        }];
+        let facts = FaultFacts {
+            dangers: &dangers,
+            ..fault(SigNo::SEGV, 1)
+        };
+        let decision = decide(&facts, &service("throw,rescue,exit,park"));
+        assert_eq!(
+            decision.reason,
+            "on_fault asks for throw, rescue, exit, park: throw, exit and park are too dangerous: the house is on \
+             fire; rescue is not available yet; so SIGSEGV is delivered"
+        );
     }
 
     #[test]

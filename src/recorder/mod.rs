@@ -12,7 +12,7 @@
 //! | `compose` | capture and diagnosis become a report |
 //! | `process`, `threads`, `frames`, `locks`, `modules`, `host`, `fingerprint` | parts of it |
 //! | `symbols` | names and lines for frames |
-//! | `place`, `recursion`, `short_name` | where it happened, for the sentence about it |
+//! | `place`, `recursion` | where it happened, for the sentence about it |
 //! | `directories` | the process's own root and `/tmp` |
 //! | `bound` | how much of what the process chose is repeated |
 //! | `image` | `memory.zst`: what of a capture goes into it, and where |
@@ -40,7 +40,6 @@ mod place;
 mod process;
 mod recursion;
 mod role;
-mod short_name;
 mod symbols;
 mod threads;
 

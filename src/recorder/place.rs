@@ -1,8 +1,7 @@
 //! Where a fault happened, for the sentence about it: the function, and the recursion that ate up the stack.
 
 use super::recursion::Recursion;
-use super::short_name::short_name;
-use crate::diagnose::{Cause, Diagnosis};
+use crate::diagnose::{Cause, Diagnosis, short_name};
 use crate::report::Report;
 use crate::report::model::{Frame, FrameKind};
 

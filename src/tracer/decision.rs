@@ -22,31 +22,44 @@ impl Tracer {
         fail::point("tracer.fault.considered");
         let diagnosis = diagnose::diagnose(&copied.capture, &NoModules);
         let place = Place::of(&copied);
+        let names_and_signal = facts(&fault, &names);
+        let raised = names_and_signal.raised_by_itself;
+        let examined = self.examiner.examine(&fault.thread, &copied, raised);
         let mut dangers: Vec<Danger> = diagnosis.iter().filter_map(corruption).collect();
+        dangers.extend(examined.dangers);
         if !self.taken.allow(fault.process, self.started.elapsed()) {
             dangers.push(Danger {
                 what: format!("the process has lost {MAX_TAKEN} threads within ten minutes"),
                 allows: &[Action::Throw],
             });
         }
-        let walk = Walk::begin(
+        let mut walk = Walk::begin(
             &FaultFacts {
                 module: place.module.as_deref(),
+                function: examined.function.as_deref(),
                 cause: diagnosis.as_ref().map(|found| found.cause.as_str()),
                 dangers: &dangers,
-                ..facts(&fault, &names)
+                ..names_and_signal
             },
             &self.service,
         );
+        for note in examined.notes {
+            walk.note(note);
+        }
         let maps = maps_of(&copied.capture);
         let incident = recorded.then(|| self.describe(&fault, &names));
         let mut held = Held::new(fault, walk, maps);
         let mut action = held.choose();
         while action == Action::Throw {
             let text = exception_text(held.signal(), diagnosis.as_ref(), &place);
-            let thrown =
-                self.throwing
-                    .prepare(held.thread(), &copied.capture, &copied.files, held.maps(), &text);
+            let thrown = self.throwing.prepare(
+                held.thread(),
+                &copied.capture,
+                &copied.files,
+                held.maps(),
+                &text,
+                &mut self.examiner.tables,
+            );
             match thrown {
                 Ok(()) => break,
                 Err(why) => action = held.pass(&format!("throw is not possible: {why}")),

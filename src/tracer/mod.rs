@@ -12,11 +12,13 @@
 mod copies;
 mod decision;
 mod departure;
+mod examining;
 mod following;
 mod handing;
 mod hold;
 mod incident;
 mod on_demand;
+mod source;
 mod stops;
 mod telling;
 mod throwing;
@@ -38,6 +40,7 @@ use crate::sys::{Pid, fail, process, thread_end};
 use crate::trace::{AttachError, Engine, Turn};
 
 use copies::HeldCopy;
+use examining::Examiner;
 use following::Following;
 use hold::Held;
 use throwing::Throwing;
@@ -69,6 +72,7 @@ struct Tracer {
     incidents: u64,
     sites: Finder,
     held: Vec<Held>,
+    examiner: Examiner,
     throwing: Throwing,
     taken: TakenThreads,
     copies: Vec<HeldCopy>,
@@ -151,6 +155,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         incidents: 0,
         sites: Finder::default(),
         held: Vec::new(),
+        examiner: Examiner::default(),
         throwing: Throwing::default(),
         taken: TakenThreads::default(),
         copies: Vec::new(),

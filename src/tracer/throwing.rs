@@ -1,17 +1,16 @@
 //! Whether a fault can become an exception of its program, worked out from the thread's stack in place.
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::fd::OwnedFd;
 
 use crate::capture::Capture;
-use crate::capture::maps::Maps;
-use crate::diagnose::unwind::{MemorySource, OuterFrame, TableCache, Unwinder, flight};
-use crate::diagnose::{AddressSpace, Image, ModuleSource};
-use crate::isolate::sites::is_c_library;
+use crate::capture::maps::{Maps, is_c_library};
+use crate::diagnose::unwind::{OuterFrame, TableCache, Unwinder, flight};
+use crate::diagnose::{AddressSpace, Image};
 use crate::isolate::throw;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
+
+use super::source::{Files, Live};
 
 /// The function that throws a std::runtime_error with a text, exported by libstdc++ for its own headers.
 const THROWS: &[u8] = b"_ZSt21__throw_runtime_errorPKc";
@@ -27,7 +26,6 @@ const MAX_FILES: usize = 16;
 /// What is kept between faults.
 #[derive(Debug, Default)]
 pub(super) struct Throwing {
-    tables: TableCache,
     files: Vec<((u32, u32), u64, Symbols)>,
 }
 
@@ -36,15 +34,6 @@ pub(super) struct Throwing {
 struct Symbols {
     throws: u64,
     personality: u64,
-}
-
-/// The memory of a stopped thread.
-struct Live<'a>(&'a Memory);
-
-/// The module files of a copy.
-struct Files<'a> {
-    capture: &'a Capture,
-    files: &'a [OwnedFd],
 }
 
 impl Throwing {
@@ -60,6 +49,7 @@ impl Throwing {
         files: &[OwnedFd],
         maps: &Maps,
         text: &str,
+        tables: &mut TableCache,
     ) -> Result<(), String> {
         let source = Files { capture, files };
         let symbols = self
@@ -69,7 +59,7 @@ impl Throwing {
         let live = Live(&memory);
         let registers = thread.registers().map_err(|error| error.to_string())?;
         let space = AddressSpace::of(capture);
-        let mut unwinder = Unwinder::new(&space, &capture.facts.modules, None, &source, &mut self.tables);
+        let mut unwinder = Unwinder::new(&space, &capture.facts.modules, None, &source, tables);
         let outer = unwinder.outer_frames(&registers, &live, MAX_FRAMES);
         let area = |address| memory.read_span(address, MAX_AREA);
         let flight = flight(&outer, symbols.personality, &live, &area)?;
@@ -137,39 +127,4 @@ fn allocates_safely(popped: &[OuterFrame], maps: &Maps) -> Result<(), String> {
 
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
-}
-
-impl MemorySource for Live<'_> {
-    fn word(&self, address: u64, size: usize) -> Option<u64> {
-        let bytes = self.0.read_span(address, size);
-        let word = bytes
-            .iter()
-            .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte));
-        (bytes.len() == size).then_some(word)
-    }
-}
-
-impl Files<'_> {
-    fn file(&self, module: usize) -> io::Result<std::fs::File> {
-        let descriptor = self
-            .capture
-            .facts
-            .modules
-            .get(module)
-            .and_then(|module| module.descriptor);
-        let file = descriptor.and_then(|descriptor| self.files.get(usize::try_from(descriptor).ok()?));
-        let file = file.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it could not be opened"))?;
-        Ok(std::fs::File::from(file.as_fd().try_clone_to_owned()?))
-    }
-}
-
-impl ModuleSource for Files<'_> {
-    fn size(&self, module: usize) -> io::Result<u64> {
-        Ok(self.file(module)?.metadata()?.len())
-    }
-
-    fn read_at(&self, module: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file(module)?.read_at(buffer, offset)
-    }
 }

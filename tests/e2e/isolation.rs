@@ -314,6 +314,31 @@ fn an_abort_of_a_thread_can_be_isolated_and_one_of_the_heap_never() {
     assert!(reason.contains("memory is likely corrupt"), "{reason}");
 }
 
+/// What it holds there names no owner, and nobody would be seen to wait for it.
+#[test]
+fn a_thread_inside_a_library_that_keeps_locks_takes_its_signal() {
+    for (function, inside, signal) in [
+        ("malloc", "inside the allocator (`malloc`)", libc::SIGSEGV),
+        ("printf", "inside the C library (`fprintf`)", libc::SIGSEGV),
+        ("qsort", "inside the C library (`qsort", libc::SIGSEGV),
+    ] {
+        let mut subject = Subject::start("nothing", "[\"exit\", \"park\"]");
+        subject.supervisor.write(&format!("inside {VICTIM} {function}\n"));
+        assert_eq!(
+            subject.supervisor.ended(),
+            Ended::Exited(128 + signal),
+            "{function}"
+        );
+        let report = subject.sickbay.only_report();
+        assert_taken(&report, "deliver");
+        let reason = report.text("action.reason");
+        assert!(
+            reason.contains("exit and park are too dangerous: ") && reason.contains(inside),
+            "{reason}"
+        );
+    }
+}
+
 /// Whoever dies: the thread takes its signal, or is where the action wanted it.
 #[cfg(feature = "fail-points")]
 #[test]

@@ -51,6 +51,7 @@ mod readme;
 mod real_programs;
 mod remote_calls;
 mod run;
+mod runtimes;
 mod show;
 mod stop_rate;
 mod storms;

@@ -75,6 +75,37 @@ action = "deliver"
     assert_eq!(report.text("action.taken"), "deliver");
 }
 
+/// The function goes by its name in the symbol table, as a report writes it.
+#[test]
+fn rules_match_by_the_function_that_faulted() {
+    for (pattern, taken) in [
+        ("write_through_*", "exit"),
+        ("parse_*", "deliver"),
+        ("work", "deliver"),
+    ] {
+        let sickbay = Sickbay::new().configured(&format!(
+            "[[service]]\nname = \"api\"\n[service.isolation]\nprobation = \"50ms\"\n\
+             [[service.rule]]\nfunction = \"{pattern}\"\naction = \"exit\"\n"
+        ));
+        let mut supervisor = sickbay.start(fixture("isolated"), &["nothing"]);
+        supervisor.stdout_line("ready ");
+        supervisor.write("fault 2\n");
+        let report = await_that("a settled report", || {
+            sickbay.reports().into_iter().find(|report| report.has("threads"))
+        });
+        assert_eq!(report.text("action.taken"), taken, "{pattern}: {report:?}");
+        if taken == "deliver" {
+            let evidence = report.list("action.evidence");
+            let said = |line: &serde_json::Value| {
+                line.as_str()
+                    .unwrap()
+                    .contains("function 'write_through_null' is not among its functions")
+            };
+            assert!(evidence.iter().any(said), "{evidence:?}");
+        }
+    }
+}
+
 #[test]
 fn actions_that_are_not_there_yet_are_known() {
     let sickbay = Sickbay::new();

@@ -2,10 +2,12 @@
  *   fault N    worker N writes through a null pointer, holding the lock        main-fault   the main thread does
  *   counts N   prints "counts N: A B C D"                                      join N       prints "joined N"
  *   setgid     calls setgid(3), which every thread takes part in               fork         prints "forked" when a child has ended
- *   exec       becomes `echo executed`                                         raise SIG    worker 0 raises a signal */
+ *   exec       becomes `echo executed`                                         raise SIG    worker 0 raises a signal
+ *   inside N X worker N faults inside X: malloc, printf, qsort */
 #include "fixture.h"
 
 #include <pthread.h>
+#include <stdint.h>
 #include <sys/wait.h>
 
 #define WORKERS 4
@@ -18,6 +20,8 @@ static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_t workers[WORKERS];
 static volatile long counts[WORKERS];
 static volatile int victim = -1, raiser = -1, raised;
+static void (*volatile run_into)(void);
+static volatile int runner = -1;
 
 static void take_lock(void)
 {
@@ -43,6 +47,54 @@ __attribute__((noinline)) static void write_through_null(void)
     *null = 42;
 }
 
+/* Freed memory says where the next freed memory is, mixed with its own address; here it leads to nowhere. */
+static void fault_in_malloc(void)
+{
+    char *first = malloc(64), *second = malloc(64);
+    uintptr_t *next = (uintptr_t *)second;
+    __asm__ volatile("" : "+r"(first), "+r"(next));
+    free(first);
+    free(second);
+    *next = 0x10 ^ ((uintptr_t)next >> 12);
+    char *taken[3];
+    for (int index = 0; index < 3; index++) {
+        taken[index] = malloc(64);
+        __asm__ volatile("" : : "r"(taken[index]) : "memory");
+    }
+}
+
+static void fault_in_printf(void)
+{
+    const char *nowhere = (const char *)1;
+    __asm__ volatile("" : "+r"(nowhere));
+    fprintf(stderr, "%d: %s", 1, nowhere);
+}
+
+static int compare(const void *left, const void *right)
+{
+    write_through_null();
+    return left < right;
+}
+
+static void fault_in_qsort(void)
+{
+    int numbers[] = {2, 1};
+    qsort(numbers, 2, sizeof numbers[0], compare);
+}
+
+static void (*function_by_name(const char *name))(void)
+{
+    static const struct {
+        const char *name;
+        void (*function)(void);
+    } all[] = {{"malloc", fault_in_malloc}, {"printf", fault_in_printf}, {"qsort", fault_in_qsort}};
+    for (size_t index = 0; index < sizeof all / sizeof all[0]; index++)
+        if (strcmp(name, all[index].name) == 0)
+            return all[index].function;
+    need(0, "a function to fault in");
+    return NULL;
+}
+
 static void *work(void *argument)
 {
     long self = (long)argument;
@@ -55,6 +107,8 @@ static void *work(void *argument)
         if (victim == self)
             write_through_null();
         release_lock();
+        if (runner == self)
+            run_into();
         if (raiser == self) {
             raiser = -1;
             raise(raised);
@@ -92,6 +146,9 @@ static void obey(const char *line)
     } else if (sscanf(line, "raise %31s", name) == 1) {
         raised = signal_by_name(name);
         raiser = 0;
+    } else if (sscanf(line, "inside %d %31s", &number, name) == 2) {
+        run_into = function_by_name(name);
+        runner = number;
     } else if (strncmp(line, "main-fault", 10) == 0) {
         write_through_null();
     } else if (sscanf(line, "counts %d", &number) == 1) {

@@ -3,6 +3,7 @@
 //! The file is whatever the process mapped, so each read is bounded, and so is their sum: section tables that claim
 //! terabytes of a sparse file cost an error and no memory.
 
+mod exports;
 mod reader;
 mod section;
 mod symbols;

@@ -4,7 +4,8 @@ use addr2line::Context;
 use gimli::{Dwarf, EndianSlice, LittleEndian, Section as _, SectionId};
 
 use super::scopes::Scopes;
-use super::{Place, Sections, demangle};
+use super::{Place, Sections};
+use crate::diagnose::demangled;
 use crate::diagnose::{ElfError, Image};
 
 /// The longest path of a source file that is repeated, bytes.
@@ -82,7 +83,7 @@ impl<'a> Lines<'a> {
 
     fn name(&self, frame: &addr2line::Frame<'_, Slice<'a>>, address: u64) -> Option<String> {
         let name = frame.function.as_ref()?.raw_name().ok()?;
-        let demangled = demangle::demangled(name.as_bytes());
+        let demangled = demangled(name.as_bytes());
         let is_whole = demangled != name || is_c(frame.function.as_ref()?.language);
         let Some(offset) = frame.dw_die_offset.filter(|_| !is_whole) else {
             return Some(demangled);

@@ -14,10 +14,8 @@
 //! | `scopes` | the namespaces and classes of inlined functions |
 //! | `table` | ELF symbol tables |
 //! | `perf_map` | names of generated code |
-//! | `demangle` | names as their languages write them |
 
 mod debug_file;
-mod demangle;
 mod lines;
 mod module;
 mod perf_map;

@@ -4,7 +4,8 @@ use super::super::directories::Directories;
 use super::debug_file::{DebugFile, embedded};
 use super::lines::{Lines, LinesError};
 use super::table::SymbolTable;
-use super::{Place, Sections, demangle};
+use super::{Place, Sections};
+use crate::diagnose::demangled;
 use crate::diagnose::{ElfError, Image, InMemory, ModuleSource};
 
 /// What may be read beside a module's own file.
@@ -60,9 +61,7 @@ impl<'a> ModuleSymbols<'a> {
         }
         if let (Some(outermost), Some((name, offset))) = (places.last_mut(), symbol) {
             outermost.offset = Some(offset);
-            outermost
-                .function
-                .get_or_insert_with(|| demangle::demangled(name));
+            outermost.function.get_or_insert_with(|| demangled(name));
         }
         places
     }

@@ -4,7 +4,7 @@
 const MAX_NAME: usize = 100;
 
 /// A function's name without its parameters; where it is long, without template arguments, and cut in the end.
-pub(super) fn short_name(name: &str) -> String {
+pub fn short_name(name: &str) -> String {
     let name = parameters(name).map_or(name, |at| &name[..at]);
     if name.len() <= MAX_NAME {
         return name.to_owned();

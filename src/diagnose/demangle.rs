@@ -10,7 +10,7 @@ use cpp_demangle::DemangleOptions;
 const MAX_SHOWN: usize = 4 << 10;
 
 /// The name for people. Bytes that are not UTF-8 become U+FFFD; what is too long ends in `...`.
-pub(super) fn demangled(mangled: &[u8]) -> String {
+pub fn demangled(mangled: &[u8]) -> String {
     let name = String::from_utf8_lossy(mangled);
     let demangled = if name.starts_with("_R") || is_legacy_rust(&name) {
         rust(&name)

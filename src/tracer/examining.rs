@@ -1,0 +1,90 @@
+//! What a thread is in the middle of, and what it belongs to, worked out from its stack in place.
+//!
+//! All of it is bounded: so many frames, so many files, so much of each. What the files say is remembered.
+
+use crate::capture::fault::Copied;
+use crate::config::Action;
+use crate::diagnose::unwind::{TableCache, Unwinder};
+use crate::diagnose::{
+    AddressSpace, Functions, Inside, MAX_FRAMES, Runtimes, Tie, demangled, inside, short_name,
+};
+use crate::policy::Danger;
+use crate::sys::memory::Memory;
+use crate::sys::ptrace::Stopped;
+
+use super::source::{Files, Live};
+
+/// What is kept between faults.
+#[derive(Debug, Default)]
+pub(super) struct Examiner {
+    /// Unwind tables.
+    pub(super) tables: TableCache,
+    functions: Functions,
+    runtimes: Runtimes,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Examined {
+    /// The function that faulted, as reports write it.
+    pub(super) function: Option<String>,
+    /// What speaks against acting on the thread.
+    pub(super) dangers: Vec<Danger>,
+    /// What was looked at and speaks for nothing.
+    pub(super) notes: Vec<String>,
+}
+
+impl Examiner {
+    /// Looks at a thread in its stop; `raised`: it sent its signal itself.
+    pub(super) fn examine(&mut self, thread: &Stopped, copied: &Copied, raised: bool) -> Examined {
+        let mut found = Examined::default();
+        let Ok(registers) = thread.registers() else {
+            // It has died; whatever is decided about it comes too late.
+            return found;
+        };
+        let Copied { capture, files, .. } = copied;
+        let source = Files { capture, files };
+        let memory = Memory::open(thread.tid());
+        let live = Live(&memory);
+        let modules = &capture.facts.modules;
+        for runtime in self.runtimes.find(modules, &source) {
+            let tie = runtime.tie(&registers, &live);
+            let what = runtime.sentence(tie);
+            match allowed(tie) {
+                Some(allows) => found.dangers.push(Danger { what, allows }),
+                None => found.notes.push(what),
+            }
+        }
+        let space = AddressSpace::of(capture);
+        let mut unwinder = Unwinder::new(&space, modules, None, &source, &mut self.tables);
+        let stack = unwinder.walk(&registers, &live, MAX_FRAMES);
+        let names = self.functions.names(&stack.frames, modules, &source);
+        let function = names.first().and_then(Option::as_deref);
+        found.function = function.map(|name| short_name(&demangled(name.as_bytes())));
+        found
+            .dangers
+            .extend(inside(&stack, &names, modules, raised).map(|inside| Danger {
+                what: inside.sentence(),
+                allows: allowed_inside(&inside),
+            }));
+        found
+    }
+}
+
+/// What may be done with a thread that is tied to a runtime so; none where that forbids nothing.
+fn allowed(tie: Tie) -> Option<&'static [Action]> {
+    match tie {
+        Tie::Managed => Some(&[]),
+        Tie::Joined => Some(&[Action::Throw, Action::Exit]),
+        Tie::HoldsLock => Some(&[Action::Throw]),
+        Tie::Free => None,
+    }
+}
+
+/// What may be done with a thread in the middle of that. An exception allocates, and ends nothing.
+fn allowed_inside(inside: &Inside) -> &'static [Action] {
+    match inside {
+        Inside::Allocator(_) => &[],
+        Inside::Loader(_) | Inside::Ending(_) | Inside::CLibrary(_) | Inside::Unknown(_) => &[Action::Throw],
+    }
+}
