@@ -29,7 +29,7 @@
 //! trace/       keeps every thread of one service attached; yields faults, obeys verdicts   (live threads)
 //! isolate/     carries one action out on one stopped thread                               (live threads)
 //! logs/        the service's last log lines, collected by a process of their own
-//! store/       reports on disk: write, index, find, delete
+//! store/       reports on disk: write, index, find, count, retain, delete
 //! diagnose/    pure: a Capture in, a Diagnosis out: frames, cause, access, instruction
 //! policy/      pure: (fault, rules) -> action, with the reason in words
 //! report/      the one model of a report, and its renderings

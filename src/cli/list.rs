@@ -6,12 +6,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit;
+use super::narrow::Narrow;
 use super::output::{Output, message};
 use super::state_dir::StateDir;
 use super::table::Table;
 use crate::report::Summary;
 use crate::report::model::Kind;
-use crate::store::{Entry, Store};
+use crate::store::{Entry, Filter, Store};
 
 /// List reports, newest first.
 #[derive(Debug, Args)]
@@ -19,9 +20,9 @@ pub struct List {
     /// At most that many
     #[arg(short = 'n', value_name = "N")]
     pub number: Option<usize>,
-    /// Only reports of that service
-    #[arg(long, value_name = "SERVICE")]
-    pub service: Option<String>,
+    /// Which reports.
+    #[command(flatten)]
+    pub narrow: Narrow,
     /// Print an array of JSON objects with the names of report.json
     #[arg(long)]
     pub json: bool,
@@ -39,10 +40,10 @@ impl List {
     fn run_to(self, output: &mut Output<'_>) -> anyhow::Result<u8> {
         let state_dir = self.state_dir.resolve()?;
         let store = Store::open_existing(&state_dir)?;
+        let filter = self.narrow.filter();
         let entries: Vec<Entry> = match &store {
             Some(store) => store
-                .list()?
-                .filter(|entry| is_of_service(entry, self.service.as_deref()))
+                .list_wanted(&filter)?
                 .take(self.number.unwrap_or(usize::MAX))
                 .collect(),
             None => Vec::new(),
@@ -50,21 +51,13 @@ impl List {
         if self.json {
             output.json(&entries.iter().map(as_json).collect::<Vec<_>>())?;
         } else if entries.is_empty() {
-            message(format_args!("no reports in {}", state_dir.display()));
+            let such = if filter == Filter::default() { "" } else { "such " };
+            message(format_args!("no {such}reports in {}", state_dir.display()));
         } else {
             let table = table(&entries).render(output.colour());
             output.text(&table)?;
         }
         Ok(exit::SUCCESS)
-    }
-}
-
-/// Of a damaged entry the service is not known: it is shown when no service is asked for.
-fn is_of_service(entry: &Entry, service: Option<&str>) -> bool {
-    match (entry, service) {
-        (_, None) => true,
-        (Entry::Report { summary, .. }, service) => summary.service.name.as_deref() == service,
-        (Entry::Damaged { .. }, Some(_)) => false,
     }
 }
 
@@ -143,6 +136,7 @@ mod tests {
     use super::*;
     use crate::cli::testing::{Shelf, parse};
     use crate::report::sample;
+    use crate::store::Id;
 
     fn listed(shelf: &Shelf, args: &[&str]) -> String {
         let list: List = parse(shelf, args);
@@ -176,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn number_and_service_narrow_it() {
+    fn number_service_and_time_narrow_it() {
         let shelf = Shelf::new();
         let (api, web, last) = (shelf.put("api", 0), shelf.put("web", 1), shelf.put("api", 2));
         let ids = |args: &[&str]| -> Vec<String> {
@@ -191,5 +185,11 @@ mod tests {
         assert_eq!(ids(&["--service", "api"]), [last.to_string(), api.to_string()]);
         assert_eq!(ids(&["-n", "1", "--service", "web"]), [web.to_string()]);
         assert!(listed(&shelf, &["--service", "none"]).is_empty());
+        let second = |id: &Id| id.time().to_string();
+        assert_eq!(ids(&["--since", &second(&last)]), [last.to_string()]);
+        assert_eq!(ids(&["--until", &second(&api)]), [api.to_string()]);
+        assert!(listed(&shelf, &["--signal", "SIGBUS"]).is_empty());
+        std::fs::write(shelf.store().path().join("notes"), "").unwrap();
+        assert_eq!(ids(&["--service", "web"]), [web.to_string()]);
     }
 }

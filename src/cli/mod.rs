@@ -17,6 +17,7 @@ mod find;
 pub mod hold;
 pub mod list;
 pub mod logs;
+mod narrow;
 pub mod output;
 mod pager;
 pub mod release;
@@ -25,9 +26,11 @@ pub mod run;
 pub mod show;
 pub mod socket;
 pub mod state_dir;
+pub mod stats;
 pub mod status;
 mod table;
 pub mod threads;
+pub mod vacuum;
 mod watch;
 
 #[cfg(test)]
@@ -69,7 +72,9 @@ enum Verb {
     Logs(logs::Logs),
     Export(export::Export),
     Debug(debug::Debug),
+    Stats(stats::Stats),
     Delete(delete::Delete),
+    Vacuum(vacuum::Vacuum),
     Check(check::Check),
     Config(config::Config),
     Doctor(doctor::Doctor),
@@ -118,7 +123,9 @@ impl Verb {
             Self::Logs(verb) => verb.run(),
             Self::Export(verb) => verb.run(),
             Self::Debug(verb) => verb.run(),
+            Self::Stats(verb) => verb.run(),
             Self::Delete(verb) => verb.run(),
+            Self::Vacuum(verb) => verb.run(),
             Self::Check(verb) => verb.run(root, &mut io::stdout()),
             Self::Config(verb) => verb.run(root, &mut io::stdout()),
             Self::Doctor(verb) => verb.run(&mut io::stdout()),

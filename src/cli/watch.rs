@@ -1,6 +1,6 @@
 //! What `run`, `attach` and `capture` have in common: the options, and what errors mean for the exit status.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
@@ -60,7 +60,7 @@ impl WatchOptions {
 impl ServiceOptions {
     /// Puts configuration and command line together; `fallback` names a service that has no other name.
     pub(super) fn front(self, fallback: &str) -> anyhow::Result<Options> {
-        let config = self.load()?;
+        let config = load(self.config.as_deref())?;
         let name = self.name.unwrap_or_else(|| fallback.to_owned());
         let mut service = config
             .service(&name)
@@ -74,25 +74,27 @@ impl ServiceOptions {
         Ok(Options {
             service,
             store,
+            retention: config.store.retention,
             quiet: self.quiet,
         })
     }
+}
 
-    /// Reads the configuration. The machine's own may be unreadable for an ordinary user, who then has the defaults.
-    fn load(&self) -> anyhow::Result<Config> {
-        let loaded = match &self.config {
-            Some(file) => config::load(file)?,
-            None => match config::load_default(std::path::Path::new("/")) {
-                Err(error) if error.is_permission_denied() => Loaded::default(),
-                loaded => loaded?,
-            },
-        };
-        let (config, warnings) = loaded.accept()?;
-        for warning in warnings {
-            log::warn!("{warning}");
-        }
-        Ok(config)
+/// Reads that file or the machine's configuration, which may be unreadable for an ordinary user, who then has the
+/// defaults. Warnings are logged.
+pub(super) fn load(file: Option<&Path>) -> anyhow::Result<Config> {
+    let loaded = match file {
+        Some(file) => config::load(file)?,
+        None => match config::load_default(Path::new("/")) {
+            Err(error) if error.is_permission_denied() => Loaded::default(),
+            loaded => loaded?,
+        },
+    };
+    let (config, warnings) = loaded.accept()?;
+    for warning in warnings {
+        log::warn!("{warning}");
     }
+    Ok(config)
 }
 
 /// A format by its name.

@@ -15,7 +15,14 @@ pub(super) const TOP: Section = Section {
 
 pub(super) const STORE: Section = Section {
     title: "[store]",
-    keys: &["state_dir"],
+    keys: &[
+        "state_dir",
+        "max_size",
+        "keep_free",
+        "max_age",
+        "service_max_size",
+        "service_max_reports",
+    ],
 };
 
 pub(super) const SERVICE: Section = Section {

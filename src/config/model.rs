@@ -23,6 +23,23 @@ pub struct Config {
 pub struct Store {
     /// The state directory. None: the default for the user that runs Sickbay.
     pub state_dir: Option<PathBuf>,
+    /// How much is kept.
+    pub retention: Retention,
+}
+
+/// How much of the reports is kept, in `[store]`. 0 is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Retention {
+    /// At most so much disk for all reports.
+    pub max_size: Size,
+    /// So much of the file system stays free.
+    pub keep_free: Size,
+    /// Older reports go.
+    pub max_age: Span,
+    /// At most so much disk for the reports of one service.
+    pub service_max_size: Size,
+    /// At most that many reports of one service.
+    pub service_max_reports: u32,
 }
 
 /// `[[service]]`: one thing to watch.
@@ -293,6 +310,18 @@ impl Target {
     }
 }
 
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            max_size: Size::mib(4096),
+            keep_free: Size::mib(1024),
+            max_age: Span::days(90),
+            service_max_size: Size::mib(1024),
+            service_max_reports: 1000,
+        }
+    }
+}
+
 impl Default for Logs {
     fn default() -> Self {
         Self {
@@ -413,6 +442,7 @@ mod tests {
         let config = Config {
             store: Store {
                 state_dir: Some("/x".into()),
+                retention: Retention::default(),
             },
             services: vec![service],
         };

@@ -92,6 +92,11 @@ impl Span {
     pub const fn millis(count: u64) -> Self {
         Self(Duration::from_millis(count))
     }
+
+    /// That many days of 24 hours.
+    pub const fn days(count: u64) -> Self {
+        Self(Duration::from_secs(count * 86_400))
+    }
 }
 
 impl FromStr for Size {

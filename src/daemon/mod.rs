@@ -94,13 +94,16 @@ impl Daemon {
         let signals = Signals::install().map_err(failed("handle signals"))?;
         raise_file_limit();
         let now = Instant::now();
+        let limits = settings.config().store.retention;
+        let mut recording = Recording::new(store, limits);
+        recording.retain(limits);
         Self {
             settings,
             services,
             leaving: Vec::new(),
             surroundings: Surroundings::new(),
             signals,
-            recording: Recording::new(store),
+            recording,
             journal: Journal::open(),
             notifier: Notifier::new(),
             control: listen(socket),

@@ -24,8 +24,12 @@ impl Daemon {
     }
 
     fn adopt(&mut self, settings: Settings) {
-        if settings.config().store != self.settings.config().store {
+        let (store, before) = (&settings.config().store, &self.settings.config().store);
+        if store.state_dir != before.state_dir {
             log::warn!("[store] state_dir changes with the next start");
+        }
+        if store.retention != before.retention {
+            self.recording.retain(store.retention);
         }
         let mut before: Vec<Followed> = self.services.drain(..).collect();
         for (service, finder) in settings.services() {

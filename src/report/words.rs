@@ -13,6 +13,18 @@ pub fn duration(us: u64) -> String {
     }
 }
 
+/// A number of bytes for people, rounded down: `512 B`, `4.0 KiB`, `1.2 GiB`.
+pub fn bytes(number: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let fits = |power: &usize| number >> (10 * (power + 1)) != 0;
+    let Some(power) = (0..units.len()).rev().find(fits) else {
+        return format!("{number} B");
+    };
+    let shift = 10 * (power + 1);
+    let tenths = ((number >> (shift - 10)) % 1024) * 10 / 1024;
+    format!("{}.{tenths} {}", number >> shift, units[power])
+}
+
 /// `1 thread`, `2 threads`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -21,6 +33,17 @@ pub fn count(number: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_rounded_down() {
+        let shown = [0, 1023, 1024, 1536, (2 << 20) - 1, 5 << 30, u64::MAX].map(bytes);
+        assert_eq!(
+            shown,
+            [
+                "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.9 MiB", "5.0 GiB", "15.9 EiB"
+            ]
+        );
+    }
 
     #[test]
     fn durations_are_rounded_down() {

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use nix::dir;
-use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, fsync, geteuid, unlinkat};
 use nix::{Error, Result};
 
@@ -27,6 +28,20 @@ pub(super) enum Kind {
     File,
     Directory,
     Other,
+}
+
+/// The room on a file system, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Space {
+    /// What an ordinary user may still use of it.
+    pub(super) free: u64,
+    pub(super) whole: u64,
+}
+
+/// A directory that is taken.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _flock: Flock<OwnedFd>,
 }
 
 /// An open directory.
@@ -163,6 +178,33 @@ impl Dir {
         let stat = fstat(&self.0)?;
         let foreign = stat.st_uid != 0 && stat.st_uid != geteuid().as_raw();
         Ok(foreign || stat.st_mode & Mode::S_IWOTH.bits() != 0)
+    }
+
+    /// Takes the directory for oneself, until the value is dropped or its holder ends; `EWOULDBLOCK` where another has.
+    pub(super) fn lock(&self) -> Result<Lock> {
+        let descriptor = self.try_clone()?.0;
+        Flock::lock(descriptor, FlockArg::LockExclusiveNonblock)
+            .map(|_flock| Lock { _flock })
+            .map_err(|(_, errno)| errno)
+    }
+
+    /// What its files take of the disk, bytes; directories in it are not looked into.
+    pub(super) fn disk_bytes(&self) -> Result<u64> {
+        let names = self.names()?;
+        // st_blocks counts 512 bytes, whatever the file system (stat(3type)).
+        let bytes = |stat: FileStat| u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+        let of_name = |name| fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_or(0, bytes);
+        Ok(names.iter().map(|name| of_name(name.as_os_str())).sum())
+    }
+
+    /// The room on its file system.
+    pub(super) fn space(&self) -> Result<Space> {
+        let of_file_system = fstatvfs(&self.0)?;
+        let block = of_file_system.fragment_size();
+        Ok(Space {
+            free: of_file_system.blocks_available().saturating_mul(block),
+            whole: of_file_system.blocks().saturating_mul(block),
+        })
     }
 
     /// Makes the names in it durable.

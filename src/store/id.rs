@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::tz::Offset;
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::sys::Pid;
@@ -23,7 +25,8 @@ const TIME_LEN: usize = 16;
 const NAMELESS: &str = "process";
 
 /// The name of a report: a plain file name that sorts by time.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
 pub struct Id(String);
 
 /// A text that is no report's name.
@@ -54,6 +57,19 @@ impl Id {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The part that says of which service, as reduced by [`Id::from_parts`].
+    pub fn service(&self) -> &str {
+        let rest = self.0.get(TIME_LEN + 1..).unwrap_or_default();
+        rest.rsplitn(3, '-').nth(2).unwrap_or_default()
+    }
+
+    /// When it was given, to the second.
+    pub fn time(&self) -> Timestamp {
+        let time = DateTime::strptime(TIME, self.second()).ok();
+        let time = time.and_then(|time| Offset::UTC.to_timestamp(time).ok());
+        time.unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// The part that says when, to the second; equal for two ids means that names alone do not order them.
@@ -175,6 +191,10 @@ mod tests {
     fn an_id_tells_time_service_and_process() {
         let id = Id::from_parts(time(), "api", Pid(4711), 0x7f3a);
         assert_eq!(id.as_str(), "20261123T055612Z-api-4711-7f3a");
+        assert_eq!(id.service(), "api");
+        assert_eq!(id.time(), "2026-11-23T05:56:12Z".parse().unwrap());
+        let id = Id::from_parts(time(), "a-b-1", Pid(2), 3);
+        assert_eq!(id.service(), "a-b-1");
     }
 
     #[test]

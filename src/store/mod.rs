@@ -1,4 +1,4 @@
-//! Reports on disk: write, index, find, count, delete.
+//! Reports on disk: write, index, find, count, retain, delete.
 //!
 //! Each report is a directory `<state-dir>/reports/<id>/`, named after its [`Id`]. A report is written in two steps
 //! ([`Draft`], [`PendingReport`]): a small record at once, then the full one in its place. A reader
@@ -23,21 +23,27 @@
 mod core;
 mod dir;
 mod error;
+mod filter;
 mod id;
 mod location;
 mod occurrences;
 mod pending;
 mod read;
+mod retain;
+mod stats;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 pub use self::core::{CoreError, StoredCore};
 pub use error::StoreError;
+pub use filter::Filter;
 pub use id::{Id, ParseIdError};
 pub use location::{NoStateDir, default_state_dir};
 pub use pending::{Draft, Part, PendingReport};
 pub use read::{Entries, Entry, FindError, MAX_REPORT_BYTES};
+pub use retain::{Leaving, Reason};
+pub use stats::{DAYS, FingerprintStats, ServiceStats, Stats};
 
 use dir::{Dir, Kind};
 use error::Context;

@@ -10,14 +10,15 @@
 //! with us. It is assembled in a directory `.ID.new` and renamed as a whole. The files of the full report are
 //! opened here and written by the recorder, a process that can reach nothing else; [`PendingReport::commit`] moves
 //! them in, the model last, so that whatever the model refers to is there. A value dropped on the way removes its
-//! temporary names; the small record stands.
+//! temporary names; the small record stands. Until then the report's directory is locked (flock(2)), so that no other
+//! process takes it for finished and makes room by it; the kernel unlocks it where we are killed.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use super::dir::Dir;
+use super::dir::{Dir, Lock};
 use super::error::Context;
 use super::read::MAX_REPORT_BYTES;
 use super::{Id, MODEL, Store, StoreError};
@@ -36,6 +37,7 @@ pub struct Draft {
     temporary: String,
     id: Id,
     path: PathBuf,
+    lock: Option<Lock>,
 }
 
 impl Draft {
@@ -50,13 +52,13 @@ impl Draft {
             temporary,
             id: id.clone(),
             path,
+            lock: None,
         };
-        draft.directory = Some(
-            draft
-                .reports
-                .open_dir(&draft.temporary)
-                .context(WRITE, &draft.path)?,
-        );
+        let opened = draft.reports.open_dir(&draft.temporary);
+        let directory = opened.context(WRITE, &draft.path)?;
+        // On a file system without locks a report may go before it is whole; that is better than none.
+        draft.lock = directory.lock().ok();
+        draft.directory = Some(directory);
         Ok(draft)
     }
 
@@ -80,6 +82,7 @@ impl Draft {
             directory,
             id: self.id.clone(),
             path: self.path.clone(),
+            _lock: self.lock.take(),
         })
     }
 }
@@ -104,6 +107,7 @@ pub struct PendingReport {
     directory: Dir,
     id: Id,
     path: PathBuf,
+    _lock: Option<Lock>,
 }
 
 impl PendingReport {

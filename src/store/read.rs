@@ -220,6 +220,15 @@ impl Store {
     }
 }
 
+impl Entries<'_> {
+    /// Leaves out the reports whose names are not wanted, unread.
+    pub(super) fn retain(&mut self, wanted: impl FnMut(&Id) -> bool) {
+        let mut ids: Vec<Id> = self.ids.by_ref().collect();
+        ids.retain(wanted);
+        self.ids = ids.into_iter();
+    }
+}
+
 impl Iterator for Entries<'_> {
     type Item = Entry;
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::{Retention, Span};
 use crate::report::{Report, sample};
 use crate::sys::Pid;
 
@@ -461,4 +462,27 @@ fn readers_see_whole_reports() {
         done.store(true, Ordering::Release);
         assert!(reader.join().unwrap() > 0);
     });
+}
+
+#[test]
+fn a_report_under_way_is_not_past_any_limit() {
+    let place = Place::new();
+    let id = id(0, 1);
+    let limits = Retention {
+        max_age: Span::millis(1),
+        ..Retention::default()
+    };
+    let now = id.time() + jiff::SignedDuration::from_hours(1);
+    let pending = place.write(&id);
+    // Another process has another description of the directory.
+    let store = place.reopened();
+    assert_eq!(store.vacuum(&limits, now).unwrap(), []);
+    let parts = pending.open_parts(&PARTS).unwrap();
+    fill(&parts, &full(&id));
+    pending.commit(parts).unwrap();
+    drop(pending);
+    let gone = store.vacuum(&limits, now).unwrap();
+    assert_eq!((&gone[0].id, gone[0].reason), (&id, Reason::MaxAge));
+    assert!(gone[0].bytes > 0);
+    assert!(place.names().is_empty(), "{:?}", place.names());
 }

@@ -50,6 +50,7 @@ mod policy;
 mod readme;
 mod real_programs;
 mod remote_calls;
+mod retention;
 mod run;
 mod runtimes;
 mod show;

@@ -5,13 +5,21 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use super::document::Document;
+use super::document::{Document, Value};
 use super::problem::{Problem, Severity};
-use super::{Config, Origin, Store, keys};
+use super::{Config, Origin, Size, Span, Store, keys};
+
+/// What may be said of the room for reports; a petabyte is a mistake.
+const SIZES: RangeInclusive<Size> = Size(0)..=Size::mib(1 << 30);
+/// What may be said of their age: a hundred years.
+const AGES: RangeInclusive<Span> = Span::millis(0)..=Span::days(36_525);
+/// What may be said of their number.
+const REPORTS: RangeInclusive<u32> = 0..=1_000_000;
 
 /// A configuration as it was read, with what is wrong in its files.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -116,6 +124,18 @@ fn store<'t>(document: &mut Document<'t>, table: &DeTable<'t>, store: &mut Store
     document.set(&mut store.state_dir, table, "state_dir", |document, value| {
         values::absolute(document, value).map(Some)
     });
+    let retention = &mut store.retention;
+    let size = |document: &mut Document<'t>, value: &Value<'t>| document.quantity(value, SIZES);
+    document.set(&mut retention.max_size, table, "max_size", size);
+    document.set(&mut retention.keep_free, table, "keep_free", size);
+    document.set(&mut retention.max_age, table, "max_age", |document, value| {
+        document.quantity(value, AGES)
+    });
+    document.set(&mut retention.service_max_size, table, "service_max_size", size);
+    let reports = &mut retention.service_max_reports;
+    document.set(reports, table, "service_max_reports", |document, value| {
+        document.integer(value, REPORTS)
+    });
 }
 
 #[cfg(test)]
@@ -123,7 +143,7 @@ mod tests {
     use super::*;
     use crate::config::{
         Action, Cmdline, CoreExtent, DontDump, Exits, Format, Isolation, Ladder, Logs, OnStopRate,
-        ReportOptions, Rule, Service, Size, Span, Target,
+        ReportOptions, Retention, Rule, Service, Size, Span, Target,
     };
     use crate::sys::SigNo;
 
@@ -153,6 +173,11 @@ mod tests {
         let text = r#"
             [store]
             state_dir = "/srv/sickbay"
+            max_size = "2GiB"
+            keep_free = "0B"
+            max_age = "30d"
+            service_max_size = "500MiB"
+            service_max_reports = 50
             [[service]]
             name = "api"
             pid = 812
@@ -212,13 +237,13 @@ mod tests {
                     functions: vec!["parse_*".into(), "render".into()],
                     causes: vec!["null *".into()],
                     deliver_as: Some(SigNo::TERM),
-                    origin: origin(12),
+                    origin: origin(17),
                     ..Rule::default()
                 },
                 Rule {
                     threads: vec!["io".into(), "net-?".into()],
                     action: Ladder(vec![Action::Suppress]),
-                    origin: origin(20),
+                    origin: origin(25),
                     ..Rule::default()
                 },
             ],
@@ -243,6 +268,13 @@ mod tests {
         };
         let store = Store {
             state_dir: Some("/srv/sickbay".into()),
+            retention: Retention {
+                max_size: Size::mib(2048),
+                keep_free: Size(0),
+                max_age: Span::days(30),
+                service_max_size: Size::mib(500),
+                service_max_reports: 50,
+            },
         };
         assert_eq!(
             config,

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::config::Service;
+use crate::config::{Retention, Service};
 use crate::service::Finder;
 use crate::store::Store;
 use crate::sys::wait::ExitStatus;
@@ -49,6 +49,8 @@ pub struct Options {
     pub service: Service,
     /// Where reports go.
     pub store: Store,
+    /// How many of them are kept.
+    pub retention: Retention,
     /// Whether only errors are said on stderr.
     pub quiet: bool,
 }
@@ -123,10 +125,11 @@ impl Front {
         let Options {
             service,
             store,
+            retention,
             quiet,
         } = options;
         Ok(Self {
-            recording: Recording::new(store),
+            recording: Recording::new(store, retention),
             followed: Followed::new(service, finder),
             surroundings: None,
             quiet,

@@ -2,9 +2,11 @@
 //!
 //! The small record is on disk before anything else is tried, so whatever becomes of a recorder, or of us, the
 //! incident is known. Recorders run beside each other up to a limit; each has a time limit. One that dies or is
-//! ended leaves the small record, which then says so. [`stage`] holds what is particular to one incident.
+//! ended leaves the small record, which then says so. [`stage`] holds what is particular to one incident,
+//! [`retention`] when old reports go.
 
 mod finishing;
+mod retention;
 mod stage;
 
 use std::collections::VecDeque;
@@ -14,14 +16,14 @@ use std::time::Instant;
 use nix::poll::{PollFd, PollFlags};
 
 use crate::capture::{Capture, Kind};
-use crate::config::{Format, Service};
+use crate::config::{Format, Retention, Service};
 use crate::diagnose::Ended;
 use crate::ipc::{Captured, Incident, ProcessEnd, Verdict, seal_capture};
 use crate::recorder::{self, CoreJob, Job};
 use crate::report::Report;
 use crate::report::words::{count, duration};
 use crate::service::Identity;
-use crate::store::{Id, Store};
+use crate::store::{Id, PendingReport, Store, StoreError};
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, fail};
 
@@ -31,6 +33,7 @@ use super::recorder::Finished;
 use super::small;
 use super::watch::{Settlement, Watch};
 use finishing::Finishing;
+use retention::Retained;
 pub(crate) use stage::Concluded;
 use stage::{Running, Waiting, action, conclude_small};
 
@@ -48,6 +51,7 @@ const MAX_WAITING_IN_ALL: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Recording {
     store: Store,
+    retained: Retained,
     /// Whether our stderr is the supervised program's as well.
     runs_program: bool,
     waiting: VecDeque<Waiting>,
@@ -71,9 +75,10 @@ struct News {
 }
 
 impl Recording {
-    pub(crate) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store, limits: Retention) -> Self {
         Self {
             store,
+            retained: Retained::new(limits, Instant::now()),
             runs_program: false,
             waiting: VecDeque::new(),
             running: Vec::new(),
@@ -81,6 +86,11 @@ impl Recording {
             finishing: Vec::new(),
             lines: Vec::new(),
         }
+    }
+
+    /// Holds the store to these limits from now on.
+    pub(crate) fn retain(&mut self, limits: Retention) {
+        self.retained.set(limits, Instant::now());
     }
 
     /// Takes our own stderr for a log of the program that is run.
@@ -228,7 +238,7 @@ impl Recording {
         }
     }
 
-    /// Starts recorders and takes what they have finished.
+    /// Starts recorders, takes what they have finished, and deletes what is past the limits.
     pub(crate) fn advance(&mut self) -> Vec<Concluded> {
         let mut concluded = std::mem::take(&mut self.concluded);
         for place in (0..self.running.len()).rev() {
@@ -256,6 +266,11 @@ impl Recording {
                 }
             }
         }
+        let now = Instant::now();
+        if !concluded.is_empty() {
+            self.retained.hurry(now);
+        }
+        self.retained.hold(&self.store, now);
         concluded
     }
 
@@ -275,12 +290,13 @@ impl Recording {
             .map(|socket| PollFd::new(socket, PollFlags::POLLIN))
     }
 
-    /// When the next recorder or collector has had its time.
+    /// When the next recorder or collector has had its time, or old reports go.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let recorders = self.running.iter().map(|running| running.deadline);
         let finishing = self.finishing.iter().map(|finishing| finishing.deadline);
         let collectors = self.waiting.iter().filter_map(|waiting| waiting.logs.deadline());
-        recorders.chain(finishing).chain(collectors).min()
+        let recorders = recorders.chain(finishing).chain(collectors);
+        recorders.chain([self.retained.due()]).min()
     }
 
     /// Whether nothing is under way.
@@ -311,6 +327,7 @@ impl Recording {
             if let Some(finished) = finishing.recorder.finished(overdue, no_count) {
                 let finishing = self.finishing.swap_remove(place);
                 self.lines.push(finishing.conclude(finished));
+                self.retained.hurry(Instant::now());
             }
         }
     }
@@ -392,7 +409,7 @@ impl Recording {
             invocation_id,
             cgroup,
         };
-        let pending = match self.store.begin(id).and_then(|draft| draft.create_small(&small)) {
+        let pending = match self.begin(id, &small) {
             Ok(pending) => pending,
             Err(error) => return Some(format!("{headline}; no report: {error}")),
         };
@@ -435,6 +452,20 @@ impl Recording {
         self.waiting.push_back(waiting);
         self.collect();
         None
+    }
+
+    /// Writes the small record. On a full disk older reports go for it, as far as the limits want room.
+    fn begin(&mut self, id: &Id, small: &Report) -> Result<PendingReport, StoreError> {
+        let create = |store: &Store| store.begin(id)?.create_small(small);
+        match create(&self.store) {
+            Err(error) if error.is_full() => {
+                let now = Instant::now();
+                self.retained.hurry(now);
+                self.retained.hold(&self.store, now);
+                create(&self.store)
+            }
+            created => created,
+        }
     }
 
     fn finished(&mut self, place: usize) -> Option<Finished> {
