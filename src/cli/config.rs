@@ -1,10 +1,11 @@
-//! `sickbay config`: the configuration's files and defaults as text.
+//! `sickbay config`: what holds, where it is written, the files, the defaults, the schema.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config;
+use super::output::Output;
+use crate::config::{self, Severity, Unusable};
 
 /// Show the configuration
 #[derive(Debug, clap::Args)]
@@ -15,6 +16,17 @@ pub struct Config {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    /// Print every key with the value that holds, as one file would say it
+    Show {
+        /// Print behind each value where it is written
+        #[arg(long)]
+        origin: bool,
+        /// Print an array of JSON objects: section, key, value, origin
+        #[arg(long)]
+        json: bool,
+        /// The file to read instead of /etc/sickbay and its drop-ins
+        file: Option<PathBuf>,
+    },
     /// Print every key with its explanation, commented out at its default
     Defaults,
     /// Print the configuration's files in the order in which they are read
@@ -22,6 +34,8 @@ enum What {
         /// The file to print instead of /etc/sickbay and its drop-ins
         file: Option<PathBuf>,
     },
+    /// Print the JSON schema of a configuration file
+    Schema,
 }
 
 impl Config {
@@ -29,15 +43,49 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`config::LoadError`] if a file cannot be read, and whatever writing to `out` meets.
+    /// [`config::LoadError`] if a file cannot be read, [`Unusable`] if it is to be shown and has errors, and whatever writing to `out` meets.
     pub fn run(self, root: &Path, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         match self.what {
+            What::Show { origin, json, file } => show(root, file.as_deref(), origin, json, out)?,
+            What::Schema => Output::to(out).json(&config::schema())?,
             What::Defaults => out.write_all(config::DEFAULTS.as_bytes())?,
             What::Cat { file: Some(file) } => cat(&[file], out)?,
             What::Cat { file: None } => cat(&config::default_files(root)?, out)?,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What holds. Unknown keys say nothing and are passed over with a warning, as by the daemon.
+fn show(
+    root: &Path,
+    file: Option<&Path>,
+    with_origins: bool,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let loaded = match file {
+        Some(file) => config::load(file)?,
+        None => config::load_default(root)?,
+    };
+    let (problems, fatal): (Vec<_>, Vec<_>) = loaded
+        .problems
+        .iter()
+        .cloned()
+        .partition(|problem| problem.unknown_key || problem.severity == Severity::Warning);
+    for problem in problems {
+        log::warn!("{problem}");
+    }
+    if !fatal.is_empty() {
+        return Err(Unusable(fatal).into());
+    }
+    let mut output = Output::to(out);
+    if json {
+        output.json(&config::settings(&loaded))?;
+    } else {
+        output.text(&config::text(&loaded, with_origins))?;
+    }
+    Ok(())
 }
 
 /// Each file under a comment with its name, so that the whole is TOML again.
@@ -78,6 +126,51 @@ mod tests {
             out,
             "# /etc/sickbay/sickbay.toml\n[store]\n\n# /etc/sickbay/conf.d/10-a.toml\n# a\n"
         );
+    }
+
+    #[test]
+    fn what_holds_is_shown_with_its_origin() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("etc/sickbay/conf.d");
+        std::fs::create_dir_all(&directory).unwrap();
+        let main = root.path().join("etc/sickbay/sickbay.toml");
+        std::fs::write(
+            &main,
+            "[store]\nmax_size = \"1GiB\"\nmax_age = \"1d\"\nunknown = 1\n",
+        )
+        .unwrap();
+        std::fs::write(directory.join("10-a.toml"), "[store]\nmax_size = \"2GiB\"\n").unwrap();
+        let shown = |json| {
+            let mut out = Vec::new();
+            let origin = true;
+            let what = What::Show {
+                origin,
+                json,
+                file: None,
+            };
+            Config { what }
+                .run(root.path(), &mut out)
+                .map(|_| String::from_utf8(out).unwrap())
+        };
+        let text = shown(false).unwrap();
+        let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap();
+        assert!(
+            line("max_size = \"2GiB\" ").ends_with("etc/sickbay/conf.d/10-a.toml:2"),
+            "{text}"
+        );
+        assert!(
+            line("max_age = \"1d\" ").ends_with("etc/sickbay/sickbay.toml:3"),
+            "{text}"
+        );
+        assert!(line("keep_free = ").ends_with("# default"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&shown(true).unwrap()).unwrap();
+        assert_eq!(json[0]["key"], "max_size");
+        assert_eq!(json[0]["value"], "2GiB");
+        assert_eq!(json[0]["origin"]["line"], 2);
+
+        std::fs::write(&main, "[store]\nmax_size = 1\n").unwrap();
+        let error = shown(false).unwrap_err();
+        assert!(error.is::<Unusable>(), "{error:#}");
     }
 
     #[test]

@@ -15,7 +15,8 @@ use crate::store::{FingerprintStats, ServiceStats, Stats as Numbers, Store};
 
 /// Show how many reports there are of each service, and of each fingerprint
 ///
-/// Reports are those that are kept; the times count all that happened. The trend has a character for each of the last 14 days (UTC), today last.
+/// Reports are those that are kept; the times count all that happened. The trend has a character for each of the last
+/// 14 days (UTC), today last.
 #[derive(Debug, Args)]
 pub struct Stats {
     /// At most that many fingerprints

@@ -3,6 +3,32 @@
 /// `config/sickbay.toml`: every key, commented out at its default, with its explanation.
 pub const DEFAULTS: &str = include_str!("../../config/sickbay.toml");
 
+/// What the file says about a key of a section: the comment above it, or else behind it.
+pub(super) fn explanation(title: &str, key: &str) -> Option<String> {
+    let plain = |line: &'static str| line.trim_start_matches('#').trim_start();
+    let lines: Vec<&str> = DEFAULTS.lines().collect();
+    let section = lines.iter().position(|line| plain(line) == title)?;
+    let rest = lines.get(section + 1..)?;
+    let end = rest.iter().position(|line| plain(line).starts_with('['));
+    let body = rest.get(..end.unwrap_or(rest.len()))?;
+    let says = |line: &&str| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(" = "));
+    let place = body.iter().position(|line| says(&plain(line)))?;
+    let above = body.get(..place)?.iter().rev();
+    let mut comment: Vec<&str> = above
+        .take_while(|line| line.starts_with("# ") && !line.contains(" = "))
+        .map(|line| plain(line))
+        .collect();
+    comment.reverse();
+    if comment.is_empty() {
+        comment.extend(
+            body.get(place)?
+                .split_once("  # ")
+                .map(|(_, behind)| behind.trim()),
+        );
+    }
+    (!comment.is_empty()).then(|| comment.join(" "))
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -37,6 +63,15 @@ mod tests {
                 ..Config::default()
             }
         );
+    }
+
+    #[test]
+    fn a_key_is_explained_above_or_behind_it() {
+        let said = |title: &str, key: &str| explanation(title, key).unwrap_or_default();
+        assert_eq!(said("[store]", "max_age"), "Older reports go.");
+        assert_eq!(said("[[service]]", "pid"), "a process id");
+        assert!(said("[[service]]", "on_fault").ends_with("unwind, rescue, skip, drain."));
+        assert_eq!(said("[service.logs]", "nothing"), "");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! Left to others: where a state directory defaults to (`store`), what an action does.
 
 mod action;
+mod bounds;
 mod defaults;
 mod document;
 mod files;
@@ -15,6 +16,8 @@ mod keys;
 mod model;
 mod parse;
 mod problem;
+mod schema;
+mod show;
 mod units;
 
 pub use action::{Action, Ladder, UnknownAction};
@@ -26,4 +29,6 @@ pub use model::{
 };
 pub use parse::{Loaded, Unusable, parse};
 pub use problem::{Problem, Severity};
+pub use schema::schema;
+pub use show::{Setting, settings, text};
 pub use units::{Size, Span, UnitError};

@@ -71,6 +71,11 @@ const SPANS: [(&str, u64); 6] = [
 ];
 
 impl Size {
+    /// The names of the units.
+    pub(super) fn units() -> impl Iterator<Item = &'static str> {
+        SIZES.iter().map(|(name, _)| *name)
+    }
+
     /// That many times 1024 bytes.
     pub const fn kib(count: u64) -> Self {
         Self(count << 10)
@@ -88,6 +93,11 @@ impl Size {
 }
 
 impl Span {
+    /// The names of the units.
+    pub(super) fn units() -> impl Iterator<Item = &'static str> {
+        SPANS.iter().map(|(name, _)| *name)
+    }
+
     /// That many milliseconds.
     pub const fn millis(count: u64) -> Self {
         Self(Duration::from_millis(count))

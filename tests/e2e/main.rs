@@ -53,6 +53,7 @@ mod remote_calls;
 mod retention;
 mod run;
 mod runtimes;
+mod schema;
 mod show;
 mod stop_rate;
 mod storms;

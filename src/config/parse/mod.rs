@@ -5,21 +5,13 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
 use super::document::{Document, Value};
 use super::problem::{Problem, Severity};
-use super::{Config, Origin, Size, Span, Store, keys};
-
-/// What may be said of the room for reports; a petabyte is a mistake.
-const SIZES: RangeInclusive<Size> = Size(0)..=Size::mib(1 << 30);
-/// What may be said of their age: a hundred years.
-const AGES: RangeInclusive<Span> = Span::millis(0)..=Span::days(36_525);
-/// What may be said of their number.
-const REPORTS: RangeInclusive<u32> = 0..=1_000_000;
+use super::{Config, Origin, Store, bounds, keys, show};
 
 /// A configuration as it was read, with what is wrong in its files.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -32,6 +24,8 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// Where each service is named.
     names: BTreeMap<String, Origin>,
+    /// Where each key is written, of those that several files say the last.
+    pub(super) origins: show::Origins,
 }
 
 /// A configuration with errors, displayed one a line.
@@ -94,6 +88,12 @@ impl Loaded {
     pub(super) fn add(&mut self, file: &Path, text: &str) {
         let (mut document, top) = Document::parse(file, text);
         document.expect_keys(top.get_ref(), &keys::TOP);
+        show::note_origins(
+            &document,
+            top.get_ref(),
+            self.config.services.len(),
+            &mut self.origins,
+        );
         if let Some(table) = top
             .get_ref()
             .get("store")
@@ -125,16 +125,16 @@ fn store<'t>(document: &mut Document<'t>, table: &DeTable<'t>, store: &mut Store
         values::absolute(document, value).map(Some)
     });
     let retention = &mut store.retention;
-    let size = |document: &mut Document<'t>, value: &Value<'t>| document.quantity(value, SIZES);
+    let size = |document: &mut Document<'t>, value: &Value<'t>| document.quantity(value, bounds::STORE_SIZES);
     document.set(&mut retention.max_size, table, "max_size", size);
     document.set(&mut retention.keep_free, table, "keep_free", size);
     document.set(&mut retention.max_age, table, "max_age", |document, value| {
-        document.quantity(value, AGES)
+        document.quantity(value, bounds::AGES)
     });
     document.set(&mut retention.service_max_size, table, "service_max_size", size);
     let reports = &mut retention.service_max_reports;
     document.set(reports, table, "service_max_reports", |document, value| {
-        document.integer(value, REPORTS)
+        document.integer(value, 0..=bounds::REPORTS_KEPT)
     });
 }
 

@@ -7,25 +7,7 @@ use toml::de::DeTable;
 
 use super::values;
 use crate::config::document::Document;
-use crate::config::{
-    DontDump, Exits, Isolation, Logs, OnStopRate, Origin, ReportOptions, Rule, Service, Size, Span, Target,
-    keys,
-};
-
-/// The highest pid that a kernel can be configured to give out: `PID_MAX_LIMIT`.
-const PID_MAX: i32 = 4_194_304;
-/// The most that one capture may be allowed to hold.
-const MAX_MEMORY: Size = Size::mib(4096);
-/// The most memory that a core may be allowed to hold.
-const MAX_CORE: Size = Size::gib(16 << 10);
-/// The most reports a minute that may be asked for.
-const MAX_PER_MINUTE: u32 = 10_000;
-/// For how long a thread may be held: others may wait for it, and watchdogs for them.
-const PROBATION: (Span, Span) = (Span::millis(0), Span::millis(60_000));
-/// More stops a second than any tracer answers.
-const MAX_STOP_RATE: u32 = 1_000_000;
-/// For how long a capture may be allowed to keep a process stopped: well below any watchdog.
-const FREEZE_TIMEOUT: (Span, Span) = (Span::millis(1), Span::millis(10_000));
+use crate::config::{Isolation, Logs, Origin, ReportOptions, Rule, Service, Size, Target, bounds, keys};
 
 /// One service; its name joins `names`.
 pub(super) fn service<'t>(
@@ -44,19 +26,16 @@ pub(super) fn service<'t>(
         &mut service.freeze_timeout,
         table,
         "freeze_timeout",
-        |document, value| document.quantity(value, FREEZE_TIMEOUT.0..=FREEZE_TIMEOUT.1),
+        |document, value| document.quantity(value, bounds::FREEZE_TIMEOUT),
     );
     document.set(&mut service.stop_rate, table, "stop_rate", |document, value| {
-        document.integer(value, 0..=MAX_STOP_RATE)
+        document.integer(value, 0..=bounds::MAX_STOP_RATE)
     });
     document.set(
         &mut service.on_stop_rate,
         table,
         "on_stop_rate",
-        |document, value| {
-            let words = [("warn", OnStopRate::Warn), ("release", OnStopRate::Release)];
-            document.word(value, "answer to a high rate of stops", &words)
-        },
+        |document, value| document.word(value, "answer to a high rate of stops", &bounds::ON_STOP_RATE),
     );
     if let Some(value) = table.get("rule") {
         for (span, table) in document.tables(value, "service.rule") {
@@ -134,7 +113,7 @@ fn target<'t>(document: &mut Document<'t>, table: &DeTable<'t>) -> Option<Target
         found = match key.get_ref().as_ref() {
             "unit" => document.string(value).map(Target::Unit),
             "cgroup" => document.string(value).map(Target::Cgroup),
-            "pid" => document.integer(value, 1..=PID_MAX).map(Target::Pid),
+            "pid" => document.integer(value, 1..=bounds::PID_MAX).map(Target::Pid),
             "pid_file" => values::absolute(document, value).map(Target::PidFile),
             "exe" => values::absolute(document, value).map(Target::Exe),
             _ => values::pattern(document, value).map(Target::Command),
@@ -181,7 +160,7 @@ fn rule<'t>(document: &mut Document<'t>, span: Range<usize>, table: &DeTable<'t>
 fn isolation<'t>(document: &mut Document<'t>, table: &DeTable<'t>, isolation: &mut Isolation) {
     document.expect_keys(table, &keys::ISOLATION);
     document.set(&mut isolation.probation, table, "probation", |document, value| {
-        document.quantity(value, PROBATION.0..=PROBATION.1)
+        document.quantity(value, bounds::PROBATION)
     });
 }
 
@@ -192,11 +171,10 @@ fn report<'t>(document: &mut Document<'t>, table: &DeTable<'t>, report: &mut Rep
     });
     document.set(&mut report.core, table, "core", values::core_extent);
     document.set(&mut report.core_limit, table, "core_limit", |document, value| {
-        document.quantity(value, Size(0)..=MAX_CORE)
+        document.quantity(value, Size(0)..=bounds::MAX_CORE)
     });
     document.set(&mut report.dontdump, table, "dontdump", |document, value| {
-        let words = [("auto", DontDump::Auto), ("always", DontDump::Always)];
-        document.word(value, "way to look up undumped memory", &words)
+        document.word(value, "way to look up undumped memory", &bounds::DONT_DUMP)
     });
     document.set(
         &mut report.environment,
@@ -212,22 +190,17 @@ fn report<'t>(document: &mut Document<'t>, table: &DeTable<'t>, report: &mut Rep
         (&mut report.memory, "memory"),
     ] {
         document.set(slot, table, key, |document, value| {
-            document.quantity(value, Size(0)..=MAX_MEMORY)
+            document.quantity(value, Size(0)..=bounds::MAX_MEMORY)
         });
     }
     document.set(
         &mut report.max_per_minute,
         table,
         "max_per_minute",
-        |document, value| document.integer(value, 0..=MAX_PER_MINUTE),
+        |document, value| document.integer(value, 0..=bounds::MAX_PER_MINUTE),
     );
     document.set(&mut report.exits, table, "exits", |document, value| {
-        let words = [
-            ("signals", Exits::Signals),
-            ("failures", Exits::Failures),
-            ("none", Exits::None),
-        ];
-        document.word(value, "kind of exits", &words)
+        document.word(value, "kind of exits", &bounds::EXITS)
     });
 }
 

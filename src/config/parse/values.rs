@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use crate::config::document::{Document, Value};
-use crate::config::{Cmdline, CoreExtent, Format, Ladder};
+use crate::config::{Cmdline, CoreExtent, Format, Ladder, bounds};
 use crate::sys::SigNo;
 use crate::sys::signal::DefaultAction;
 
@@ -111,12 +111,7 @@ pub(super) fn format(document: &mut Document<'_>, value: &Value<'_>) -> Option<F
 }
 
 pub(super) fn core_extent(document: &mut Document<'_>, value: &Value<'_>) -> Option<CoreExtent> {
-    let words = [
-        ("compact", CoreExtent::Compact),
-        ("data", CoreExtent::Data),
-        ("full", CoreExtent::Full),
-    ];
-    document.word(value, "extent of a core", &words)
+    document.word(value, "extent of a core", &bounds::CORE_EXTENTS)
 }
 
 pub(super) fn cmdline(document: &mut Document<'_>, value: &Value<'_>) -> Option<Cmdline> {
