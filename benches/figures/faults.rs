@@ -71,7 +71,12 @@ struct LargeEnd {
 
 fn large_end(programs: &Programs, trace: impl FnOnce(&Load) -> Result<Tracing>) -> Result<LargeEnd> {
     let mut load = programs.load(1)?;
+    let before = free_megabytes()?;
     load.fill(LARGE)?;
+    anyhow::ensure!(
+        free_megabytes()? + LARGE / 2 < before,
+        "the process did not take its memory"
+    );
     let tracing = trace(&load)?;
     let fault = load.fault()?;
     load.end()?;
