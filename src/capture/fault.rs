@@ -147,7 +147,8 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     capture.open_directories(tid, &maps, &mut files);
     ledger.close(&mut capture, "modules");
 
-    capture.copy_fault(subject, &memory, &maps, &files);
+    let general = faulting.map(|(_, general)| general);
+    capture.copy_fault(subject, &memory, &maps, general, &files);
     capture.copy_process(subject.process, tid, options);
     ledger.close(&mut capture, "process");
 
@@ -215,7 +216,14 @@ impl Capture {
         }
     }
 
-    fn copy_fault(&mut self, subject: &Subject<'_>, memory: &Memory, maps: &Maps, files: &[OwnedFd]) {
+    fn copy_fault(
+        &mut self,
+        subject: &Subject<'_>,
+        memory: &Memory,
+        maps: &Maps,
+        registers: Option<&GeneralRegisters>,
+        files: &[OwnedFd],
+    ) {
         let Some(signal) = subject.signal else { return };
         let siginfo = subject.siginfo.map(|info| self.keep(info.as_bytes()));
         let precursor = subject.handled.as_ref().map(|handled| {
@@ -235,6 +243,9 @@ impl Capture {
         let abort_message = (signal == SigNo::ABRT)
             .then(|| self.abort_message(memory, files))
             .flatten();
+        let exception = (signal == SigNo::ABRT)
+            .then(|| self.copy_exception(memory, maps, registers?))
+            .flatten();
         let tid = subject.tid;
         self.facts.fault = Some(FaultFacts {
             tid,
@@ -243,6 +254,7 @@ impl Capture {
             precursor,
             sender_comm,
             abort_message,
+            exception,
         });
     }
 

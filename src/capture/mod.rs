@@ -7,6 +7,7 @@
 mod abort_message;
 mod directories;
 pub mod ending;
+mod exception;
 pub mod fault;
 mod freeze;
 mod interrupted;
@@ -26,6 +27,6 @@ mod withheld;
 
 pub use freeze::{Frozen, Prospect, freeze};
 pub use model::{
-    Blob, Capture, CaptureError, Facts, FaultFacts, Kind, MemoryRange, Missing, ModuleFile, OpenFile, Pause,
-    Phase, Precursor, ProcessFacts, Purpose, Python, StackRange, ThreadFacts, Withheld,
+    Blob, Capture, CaptureError, ExceptionFacts, Facts, FaultFacts, Kind, MemoryRange, Missing, ModuleFile,
+    OpenFile, Pause, Phase, Precursor, ProcessFacts, Purpose, Python, StackRange, ThreadFacts, Withheld,
 };

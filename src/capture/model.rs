@@ -92,6 +92,17 @@ pub struct FaultFacts {
     pub sender_comm: Option<String>,
     /// The text that `abort(3)`'s callers leave for debuggers (`__abort_msg` of the C library).
     pub abort_message: Option<Blob>,
+    /// The C++ exception that was being handled at an `abort(3)`.
+    pub exception: Option<ExceptionFacts>,
+}
+
+/// A C++ exception.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ExceptionFacts {
+    /// The name of its type, mangled.
+    pub type_name: Blob,
+    /// Its text, where it derives from a standard exception that has one.
+    pub text: Option<Blob>,
 }
 
 /// A fault that was handed to the program's own handler.

@@ -1,8 +1,8 @@
 //! SIGABRT that the process raised: the C library's message, or the functions on the stack.
 
-use super::landmarks;
 use super::{AddressSpace, Cause, Finding, ModuleSource};
-use crate::capture::{Capture, FaultFacts};
+use super::{demangle, landmarks};
+use crate::capture::{Capture, ExceptionFacts, FaultFacts};
 
 /// The longest message that is read, bytes; `assert(3)` quotes its expression in full.
 const MAX_MESSAGE: usize = 4 << 10;
@@ -27,9 +27,14 @@ impl Abort {
             let stack = capture.faulting()?.stack?;
             landmarks::search(capture, &stack, space, source)
         };
+        let cause = by_message.or_else(by_stack).unwrap_or(Cause::Abort);
+        let exception = || {
+            let exception = fault.exception.as_ref()?;
+            (cause == Cause::UncaughtException).then(|| described(capture, exception))
+        };
         Self {
-            cause: by_message.or_else(by_stack).unwrap_or(Cause::Abort),
-            message,
+            cause,
+            message: message.or_else(exception),
         }
     }
 
@@ -49,6 +54,15 @@ impl Abort {
             None => format!("{}, seen on the stack", self.cause),
         };
         Finding::new(self.cause, detail)
+    }
+}
+
+/// Type and text of an exception, as one line.
+fn described(capture: &Capture, exception: &ExceptionFacts) -> String {
+    let name = demangle::type_name(capture.get(exception.type_name));
+    match exception.text.and_then(|said| text(capture.get(said))) {
+        Some(said) => format!("{name}: {said}"),
+        None => name,
     }
 }
 
@@ -148,6 +162,26 @@ mod tests {
             Some(MAX_MESSAGE)
         );
         assert_eq!(text(b"\xff\xfe").as_deref(), Some("\u{fffd}\u{fffd}"));
+    }
+
+    #[test]
+    fn an_exception_has_its_type_and_text() {
+        let mut case = Case::sent(SigNo::ABRT, SI_TKILL, PID);
+        let mut described = |name: &[u8], said: Option<&[u8]>| {
+            let exception = ExceptionFacts {
+                type_name: case.capture.keep(name),
+                text: said.map(|said| case.capture.keep(said)),
+            };
+            super::described(&case.capture, &exception)
+        };
+        assert_eq!(
+            described(b"St13runtime_error", Some(b"the ledger")),
+            "std::runtime_error: the ledger"
+        );
+        assert_eq!(described(b"i", None), "int");
+        assert_eq!(described(b"PKc", None), "char const*");
+        assert_eq!(described(b"N4http5ErrorE", Some(b"\n")), "http::Error");
+        assert_eq!(described(b"(\x1b", None), "(\u{1b}");
     }
 
     #[test]

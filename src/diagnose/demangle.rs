@@ -24,6 +24,17 @@ pub fn demangled(mangled: &[u8]) -> String {
         .unwrap_or_default()
 }
 
+/// A C++ type for people, by the name in its `std::type_info`.
+pub(super) fn type_name(mangled: &[u8]) -> String {
+    // As a type alone, a name would be tried where it is told here by its prefix.
+    const INFO: &str = "typeinfo name for ";
+    let name = demangled(&[b"_ZTS", mangled].concat());
+    match name.strip_prefix(INFO) {
+        Some(name) => name.to_owned(),
+        None => demangled(mangled),
+    }
+}
+
 /// `_ZN...17h0123456789abcdefE`: Rust's names before the scheme of their own, C++ names but for the hash. Compilers
 /// may have appended something (`.llvm.123`).
 fn is_legacy_rust(name: &str) -> bool {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cause, Diagnosis, Finding};
 use crate::sys::SigNo;
+use crate::sys::signal::RefusedCall;
 
 /// How a process ended.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -17,6 +18,8 @@ pub struct Ended {
     pub core_dumped: bool,
     /// What says that memory ran out: "oom_kill in memory.events of /system.slice/api.service rose by 1".
     pub out_of_memory: Option<String>,
+    /// The system call that a seccomp filter killed it for.
+    pub refused: Option<RefusedCall>,
 }
 
 /// Explains how a process ended.
@@ -27,10 +30,14 @@ pub fn diagnose_end(ended: &Ended) -> Diagnosis {
             Cause::OutOfMemory,
             format!("killed by {signal} as memory ran out: {evidence}"),
         ),
-        (Some(SigNo::SYS), None, _) => Finding::new(
-            Cause::BlockedSystemCall,
-            format!("killed by seccomp for a system call that its filter forbids{core}"),
-        ),
+        (Some(SigNo::SYS), None, _) => {
+            let call = ended.refused.map(|call| call.to_string());
+            let call = call.as_deref().unwrap_or("a system call that its filter forbids");
+            Finding::new(
+                Cause::BlockedSystemCall,
+                format!("killed by seccomp for {call}{core}"),
+            )
+        }
         (Some(signal), None, _) => Finding::new(Cause::Killed, format!("killed by {signal}{core}")),
         (None, _, Some(0)) => Finding::new(Cause::Exited, "exited with status 0"),
         (None, _, Some(status)) => Finding::new(Cause::FailureStatus, format!("exited with status {status}")),

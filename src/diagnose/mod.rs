@@ -11,6 +11,7 @@
 //! | `memory`, `bus`, `protection` | SIGSEGV, SIGBUS, and both of them without an address |
 //! | `stack` | is it a stack overflow? |
 //! | `trap` | SIGFPE, SIGILL, SIGTRAP, SIGSYS |
+//! | `refused` | names of system calls, and those that were refused |
 //! | `abort` | SIGABRT that the process raised: the message, or the functions on the stack |
 //! | `sent` | signals that somebody sent |
 //! | `sentence` | parts of sentences that the families share |
@@ -44,6 +45,7 @@ mod landmarks;
 mod locks;
 mod memory;
 mod protection;
+mod refused;
 mod runtime;
 mod sent;
 mod sentence;
@@ -74,6 +76,7 @@ pub use exit::{Ended, diagnose_end};
 pub use functions::{Functions, MAX_FRAMES};
 pub use inside::{Inside, inside};
 pub use locks::{Deadlock, Lock, LockGraph, LockKind};
+pub use refused::system_call_name;
 pub use runtime::{Runtime, Runtimes, Tie};
 pub use short_name::short_name;
 pub use stuck::diagnose_stuck;
@@ -181,12 +184,6 @@ pub fn diagnose(capture: &Capture, modules: &dyn ModuleSource) -> Option<Diagnos
     }
     diagnosis.abort_message = abort.message;
     Some(diagnosis)
-}
-
-/// The name of a system call of this architecture, as `syscalls(2)` lists it.
-pub fn system_call_name(number: u64) -> Option<&'static str> {
-    let number = usize::try_from(number).ok()?;
-    syscalls::Sysno::new(number).map(|call| call.name())
 }
 
 fn explain(subject: &Subject<'_>, sender: &Sender<'_>, abort: &Abort) -> Finding {

@@ -51,6 +51,7 @@ impl Case {
             precursor: None,
             sender_comm: None,
             abort_message: None,
+            exception: None,
         });
         Self {
             capture,

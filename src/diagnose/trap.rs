@@ -55,12 +55,8 @@ pub(super) fn system_call(subject: &Subject<'_>) -> Finding {
         SYS_SECCOMP => Cause::BlockedSystemCall,
         _ => Cause::DispatchedSystemCall,
     };
-    let call = match subject.info.and_then(|info| info.blocked_call()) {
-        Some((number, from)) => {
-            let number = u64::try_from(number).unwrap_or(u64::MAX);
-            let name = super::system_call_name(number).unwrap_or("unknown");
-            format!("{cause}: {name} ({number}), called from before {from:#x}")
-        }
+    let call = match subject.info.and_then(|info| info.refused_call()) {
+        Some(call) => format!("{cause}: {call}"),
         None => cause.to_string(),
     };
     Finding::new(cause, call)
@@ -136,6 +132,7 @@ mod tests {
         let blocked = |code| {
             let mut info = *SigInfo::new(SigNo::SYS, code, PC).as_bytes();
             info[24..28].copy_from_slice(&101_i32.to_le_bytes());
+            info[28..32].copy_from_slice(&0xc000_003e_u32.to_le_bytes());
             let mut case = Case::new(SigNo::SYS, code, PC);
             let info = case.capture.keep(&info);
             case.fault().siginfo = Some(info);

@@ -42,6 +42,7 @@ fn capture() -> Capture {
         precursor: None,
         sender_comm: None,
         abort_message: None,
+        exception: None,
     });
     for (tid, sp, registers, bytes) in [
         (

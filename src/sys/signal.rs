@@ -313,6 +313,17 @@ pub fn code_name(signal: SigNo, code: i32) -> Option<&'static str> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SigInfo([u8; 128]);
 
+/// A system call that seccomp or user dispatch refused (sigaction(2), SIGSYS).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RefusedCall {
+    /// `si_syscall`.
+    pub number: i32,
+    /// `si_arch`, whose number it is (`AUDIT_ARCH_*`).
+    pub architecture: u32,
+    /// `si_call_addr`: behind the instruction that called.
+    pub from: u64,
+}
+
 impl SigInfo {
     /// Size of `siginfo_t`, bytes.
     pub const SIZE: usize = 128;
@@ -378,9 +389,13 @@ impl SigInfo {
             .then(|| (Pid(self.int(16)), self.int(20) as u32))
     }
 
-    /// `si_syscall` and `si_call_addr` of a SIGSYS that seccomp or user dispatch raised.
-    pub fn blocked_call(&self) -> Option<(i32, u64)> {
-        (self.signal() == SigNo::SYS && self.code() > 0).then(|| (self.int(24), self.long(16)))
+    /// The system call of a SIGSYS that seccomp or user dispatch raised.
+    pub fn refused_call(&self) -> Option<RefusedCall> {
+        (self.signal() == SigNo::SYS && self.code() > 0).then(|| RefusedCall {
+            number: self.int(24),
+            architecture: self.int(28) as u32,
+            from: self.long(16),
+        })
     }
 
     /// One as the kernel would build it, for tests of pure code.

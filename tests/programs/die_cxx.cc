@@ -24,6 +24,24 @@ struct Circle : Shape {
     void name() override {}
 };
 
+struct Named {
+    virtual ~Named() = default;
+    long name = 7;
+};
+
+// The standard exception lies behind another base.
+struct Denied : Named, std::invalid_argument {
+    Denied() : std::invalid_argument("access denied") {}
+};
+
+void catch_one()
+{
+    try {
+        throw std::runtime_error("caught long ago");
+    } catch (const std::exception &) {
+    }
+}
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -35,6 +53,16 @@ int main(int argc, char **argv)
         std::terminate();
     if (!std::strcmp(how, "noexcept"))
         may_not_throw();
+    if (!std::strcmp(how, "derived"))
+        throw Denied();
+    if (!std::strcmp(how, "number"))
+        throw 42;
+    if (!std::strcmp(how, "caught-before")) {
+        catch_one();
+        std::terminate();
+    }
+    if (!std::strcmp(how, "rethrown"))
+        std::rethrow_exception(std::make_exception_ptr(std::logic_error("thrown once more")));
     if (!std::strcmp(how, "pure-virtual"))
         Circle circle;
     if (!std::strcmp(how, "uncaught-in-thread"))

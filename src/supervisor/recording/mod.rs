@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags};
 
-use crate::capture::{Capture, Kind};
+use crate::capture::{Capture, Kind, Missing};
 use crate::config::{Format, Retention, Service};
 use crate::diagnose::Ended;
 use crate::ipc::{Captured, Incident, ProcessEnd, Verdict, seal_capture};
@@ -28,10 +28,10 @@ use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, fail};
 
 use super::collector::Logs;
-use super::oom;
 use super::recorder::Finished;
 use super::small;
 use super::watch::{Settlement, Watch};
+use super::{oom, seccomp};
 use finishing::Finishing;
 use retention::Retained;
 pub(crate) use stage::Concluded;
@@ -209,11 +209,22 @@ impl Recording {
         });
         let killed = signal == Some(SigNo::KILL);
         let out_of_memory = killed.then(|| oom::evidence(end.process)).flatten();
+        let refused = match signal {
+            Some(SigNo::SYS) => seccomp::refused_call(end.process),
+            _ => None,
+        };
+        if signal == Some(SigNo::SYS) && refused.is_none() {
+            job.missing.push(Missing {
+                step: "system call".to_owned(),
+                reason: "the kernel's log cannot be read, or tells nothing of it".to_owned(),
+            });
+        }
         job.ended = Some(Ended {
             status,
             signal,
             core_dumped,
             out_of_memory,
+            refused,
         });
         self.take(watch, news, &id, report, job, descriptors)
     }

@@ -61,17 +61,31 @@ fn fortified_function() {
 
 #[test]
 fn cxx_terminate() {
-    for how in [
-        "uncaught",
-        "terminate",
-        "noexcept",
-        "pure-virtual",
-        "uncaught-in-thread",
+    for (how, said) in [
+        ("uncaught", "std::runtime_error: the ledger does not balance"),
+        ("noexcept", "std::runtime_error: thrown through noexcept"),
+        ("uncaught-in-thread", "std::runtime_error: thrown in a thread"),
+        ("derived", "(anonymous namespace)::Denied: access denied"),
+        ("rethrown", "std::logic_error: thrown once more"),
+        ("number", "int"),
     ] {
-        dying("die_cxx", &[how])
-            .by(SIGABRT)
-            .cause(&["uncaught C++ exception", ABORT])
-            .check();
+        let ended = dying("die_cxx", &[how]).by(SIGABRT);
+        let report = ended.cause(&["uncaught C++ exception"]).message(said).check();
+        let detail = report.text("fault.detail");
+        assert!(
+            detail.starts_with(&format!("uncaught C++ exception: {said}")),
+            "{how}: {detail}"
+        );
+    }
+}
+
+/// An exception that is over is not blamed.
+#[test]
+fn cxx_terminate_without_an_exception() {
+    for how in ["terminate", "pure-virtual", "caught-before"] {
+        let ended = dying("die_cxx", &[how]).by(SIGABRT);
+        let report = ended.cause(&["uncaught C++ exception"]).check();
+        assert!(!report.has("fault.abort_message"), "{how}: {report:?}");
     }
 }
 

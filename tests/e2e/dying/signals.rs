@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{ABORT, SELF, die};
-use crate::support::{Sickbay, fixture};
+use crate::support::{Sickbay, await_that, fixture, skip};
 
 #[test]
 fn every_fatal_signal_raised() {
@@ -119,6 +119,31 @@ fn forced_deaths_leave_exit_records() {
     die(&["seccomp-kill"]).by(SIGSYS).kind("exit").check();
     let killed = die(&["self-kill9"]).by(SIGKILL).kind("exit").check();
     assert_eq!(killed.text("signal.name"), "SIGKILL");
+}
+
+/// The kernel limits how often it writes such a line, so that one try may leave none.
+#[test]
+fn a_seccomp_kill_names_the_call() {
+    if !kernel_logs_seccomp() {
+        return skip("the kernel's log cannot be read, or tells nothing of seccomp");
+    }
+    await_that("a record that names the call", || {
+        let sickbay = Sickbay::new();
+        sickbay.run(fixture("die"), &["seccomp-kill"]);
+        let report = sickbay.only_report();
+        let told = report.text("fault.detail");
+        let named = told.starts_with("killed by seccomp for getppid (");
+        assert_ne!(named, report.has("incomplete"), "{report:?}");
+        named.then_some(())
+    });
+}
+
+fn kernel_logs_seccomp() -> bool {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    std::fs::File::open("/dev/kmsg").is_ok()
+        && read("/proc/sys/kernel/seccomp/actions_logged").contains("kill_process")
+        && !read("/proc/cmdline").contains("audit=0")
+        && !std::path::Path::new("/run/auditd.pid").exists()
 }
 
 #[test]
