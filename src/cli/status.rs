@@ -81,8 +81,21 @@ fn table(status: &Daemon) -> Table {
         if let Some(note) = &service.note {
             table.note(name, note);
         }
+        if service.lost > 0 {
+            table.note(name, &tainted(service.lost, *threads));
+        }
     }
     table
+}
+
+/// That a service has lost threads; parked ones are still there.
+fn tainted(lost: usize, threads: usize) -> String {
+    let (thread, were) = if lost == 1 {
+        ("thread", "was")
+    } else {
+        ("threads", "were")
+    };
+    format!("tainted: {lost} {thread} {were} taken away after a fault, beside {threads} that are held")
 }
 
 fn word(state: State) -> &'static str {

@@ -20,6 +20,10 @@ pub(super) const MAX_CORE: Size = Size::gib(16 << 10);
 pub(super) const MAX_PER_MINUTE: u32 = 10_000;
 /// For how long a thread may be held: others may wait for it, and watchdogs for them.
 pub(super) const PROBATION: RangeInclusive<Span> = Span::millis(0)..=Span::millis(60_000);
+/// The most threads that a process may be allowed to lose.
+pub(super) const MAX_LOST: u32 = 1000;
+/// The most errors that may be thrown a second.
+pub(super) const MAX_THROWS: u32 = 1_000_000;
 /// More stops a second than any tracer answers.
 pub(super) const MAX_STOP_RATE: u32 = 1_000_000;
 /// For how long a capture may be allowed to keep a process stopped: well below any watchdog.

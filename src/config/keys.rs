@@ -62,7 +62,12 @@ pub(super) const RULE: Section = Section {
 
 pub(super) const ISOLATION: Section = Section {
     title: "[service.isolation]",
-    keys: &["probation"],
+    keys: &[
+        "probation",
+        "threads_per_group",
+        "threads_per_process",
+        "throws_per_second",
+    ],
 };
 
 pub(super) const REPORT: Section = Section {

@@ -132,6 +132,12 @@ pub struct Origin {
 pub struct Isolation {
     /// For how long a thread is held, and the others are watched, before it ends or sleeps for good.
     pub probation: Span,
+    /// How many threads whose names differ by numbers alone a process may lose within a minute.
+    pub threads_per_group: u32,
+    /// How many threads a process may lose within ten minutes.
+    pub threads_per_process: u32,
+    /// How many errors are thrown within a second for faults at one place.
+    pub throws_per_second: u32,
 }
 
 /// `[service.report]`: what goes into the reports of a service.
@@ -335,6 +341,9 @@ impl Default for Isolation {
     fn default() -> Self {
         Self {
             probation: Span::millis(5000),
+            threads_per_group: 1,
+            threads_per_process: 3,
+            throws_per_second: 10,
         }
     }
 }

@@ -16,7 +16,7 @@ pub fn schema() -> Value {
     let mut service = table(&keys::SERVICE, service);
     service["required"] = json!(["name"]);
     service["properties"]["rule"] = json!({ "type": "array", "items": rule });
-    service["properties"]["isolation"] = table(&keys::ISOLATION, |_| time());
+    service["properties"]["isolation"] = table(&keys::ISOLATION, isolation);
     service["properties"]["report"] = table(&keys::REPORT, report);
     service["properties"]["logs"] = table(&keys::LOGS, logs);
     json!({
@@ -77,6 +77,14 @@ fn rule(key: &str) -> Value {
         "action" => ladder(),
         "deliver_as" => text(),
         _ => one_or_more(text()),
+    }
+}
+
+fn isolation(key: &str) -> Value {
+    match key {
+        "probation" => time(),
+        "throws_per_second" => integer(0, bounds::MAX_THROWS),
+        _ => integer(0, bounds::MAX_LOST),
     }
 }
 

@@ -198,7 +198,12 @@ fn rule(rule: &Rule) -> Settings {
 }
 
 fn isolation(isolation: &Isolation) -> Settings {
-    vec![("probation", shown(&isolation.probation))]
+    vec![
+        ("probation", shown(&isolation.probation)),
+        ("threads_per_group", word(&isolation.threads_per_group)),
+        ("threads_per_process", word(&isolation.threads_per_process)),
+        ("throws_per_second", word(&isolation.throws_per_second)),
+    ]
 }
 
 fn report(report: &ReportOptions) -> Settings {

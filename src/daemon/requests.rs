@@ -216,6 +216,7 @@ fn status_of(followed: &Followed) -> ServiceStatus {
         pids,
         processes: census.processes,
         threads: census.threads,
+        lost: census.lost,
         stops: census.stops,
         stops_per_second: followed.watch.stops_per_second(),
         reports: followed.reports,

@@ -115,6 +115,8 @@ pub struct Census {
     pub stops: u64,
     /// Faults that were handed over.
     pub incidents: u64,
+    /// Threads that were taken from the processes that are attached.
+    pub lost: usize,
 }
 
 /// A fault and what was done about it.

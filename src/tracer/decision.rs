@@ -4,12 +4,13 @@ use crate::capture::fault::micros;
 use crate::capture::maps::Maps;
 use crate::capture::{Capture, Frozen};
 use crate::config::Action;
-use crate::diagnose::{self, Cause, Diagnosis, NoModules};
-use crate::policy::{Danger, FaultFacts, MAX_TAKEN, Walk};
+use crate::diagnose::{self, Diagnosis, NoModules};
+use crate::policy::{Danger, FaultFacts, Walk};
 use crate::sys::memory::Memory;
 use crate::sys::{SigNo, fail};
 use crate::trace::Fault;
 
+use super::dangers;
 use super::hold::Held;
 use super::incident::{Names, facts};
 use super::telling::Place;
@@ -25,25 +26,31 @@ impl Tracer {
         let names_and_signal = facts(&fault, &names);
         let raised = names_and_signal.raised_by_itself;
         let examined = self.examiner.examine(&fault.thread, &copied, raised);
-        let mut dangers: Vec<Danger> = diagnosis.iter().filter_map(corruption).collect();
+        let (function, mut notes) = (examined.function, examined.notes);
+        let held_locks = dangers::locks(&copied.capture, fault.thread.tid());
+        let (site, now) = (dangers::site(&copied.capture, &place), self.started.elapsed());
+        let limits = &self.service.isolation;
+        let past_limits = self
+            .limits
+            .dangers(fault.process, &names.thread, site, now, limits);
+        let mut dangers: Vec<Danger> = diagnosis.iter().filter_map(dangers::corruption).collect();
         dangers.extend(examined.dangers);
-        if !self.taken.allow(fault.process, self.started.elapsed()) {
-            dangers.push(Danger {
-                what: format!("the process has lost {MAX_TAKEN} threads within ten minutes"),
-                allows: &[Action::Throw],
-            });
+        if held_locks.is_empty() {
+            notes.push("no lock was found that it holds".to_owned());
         }
+        dangers.extend(held_locks);
+        dangers.extend(past_limits);
         let mut walk = Walk::begin(
             &FaultFacts {
                 module: place.module.as_deref(),
-                function: examined.function.as_deref(),
+                function: function.as_deref(),
                 cause: diagnosis.as_ref().map(|found| found.cause.as_str()),
                 dangers: &dangers,
                 ..names_and_signal
             },
             &self.service,
         );
-        for note in examined.notes {
+        for note in notes {
             walk.note(note);
         }
         let maps = maps_of(&copied.capture);
@@ -51,7 +58,7 @@ impl Tracer {
         let mut held = Held::new(fault, walk, maps);
         let mut action = held.choose();
         while action == Action::Throw {
-            let text = exception_text(held.signal(), diagnosis.as_ref(), &place);
+            let text = exception_text(held.signal(), diagnosis.as_ref(), &place, function.as_deref());
             let thrown = self.throwing.prepare(
                 held.thread(),
                 &copied.capture,
@@ -68,6 +75,7 @@ impl Tracer {
         if action == Action::Throw {
             fail::point("tracer.throw.prepared");
             copied.capture.facts.pause.faulting_us = micros(held.since_fault());
+            self.limits.note_thrown(site, now, &self.service.isolation);
             let (fault, decision) = held.end();
             let process = fault.process;
             self.engine.redirect(fault);
@@ -82,7 +90,12 @@ impl Tracer {
         copied.capture.facts.pause.faulting_us = micros(held.since_fault());
         let sites = self.sites.find(&Memory::open(held.tid()), held.maps());
         let verdict = held.verdict();
-        self.hold(held, sites, incident.as_ref().map(|incident| incident.number));
+        self.hold(
+            held,
+            &names.thread,
+            sites,
+            incident.as_ref().map(|incident| incident.number),
+        );
         let Some(mut incident) = incident else {
             return Ok(());
         };
@@ -92,8 +105,13 @@ impl Tracer {
     }
 }
 
-/// What the program's handler reads: "SIGSEGV: null pointer dereference at 0x8 in server+0x1234".
-fn exception_text(signal: SigNo, diagnosis: Option<&Diagnosis>, place: &Place) -> String {
+/// What the program's handler reads: "SIGSEGV: null pointer dereference at 0x8 in parse_header", or "in server+0x1234".
+fn exception_text(
+    signal: SigNo,
+    diagnosis: Option<&Diagnosis>,
+    place: &Place,
+    function: Option<&str>,
+) -> String {
     let mut text = signal.to_string();
     if let Some(found) = diagnosis {
         text.push_str(&format!(": {}", found.cause));
@@ -101,7 +119,9 @@ fn exception_text(signal: SigNo, diagnosis: Option<&Diagnosis>, place: &Place) -
             text.push_str(&format!(" at {address:#x}"));
         }
     }
-    if let (Some(module), Some(offset)) = (&place.module, place.offset) {
+    if let Some(function) = function {
+        text.push_str(&format!(" in {function}"));
+    } else if let (Some(module), Some(offset)) = (&place.module, place.offset) {
         let name = module.rsplit('/').next().unwrap_or_default();
         text.push_str(&format!(" in {name}+{offset:#x}"));
     }
@@ -118,20 +138,4 @@ fn maps_of(capture: &Capture) -> Maps {
             .map(|maps| capture.get(maps))
             .unwrap_or_default(),
     )
-}
-
-/// A cause that tells of memory that is no longer what it should be: nothing that runs on it can be trusted.
-fn corruption(diagnosis: &Diagnosis) -> Option<Danger> {
-    let corrupt = matches!(
-        diagnosis.cause,
-        Cause::HeapCorruption
-            | Cause::StackSmashing
-            | Cause::JumpToUnmapped
-            | Cause::ExecuteNonExecutable
-            | Cause::NonCanonical
-    );
-    corrupt.then(|| Danger {
-        what: format!("memory is likely corrupt ({})", diagnosis.cause.as_str()),
-        allows: &[],
-    })
 }

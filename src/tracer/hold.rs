@@ -147,10 +147,11 @@ impl Held {
 }
 
 impl Tracer {
-    /// Begins the probation of a thread.
-    pub(super) fn hold(&mut self, mut held: Held, sites: Option<Sites>, number: Option<u64>) {
+    /// Begins the probation of a thread of that name.
+    pub(super) fn hold(&mut self, mut held: Held, name: &str, sites: Option<Sites>, number: Option<u64>) {
         self.engine.keep(&held.fault);
-        self.taken.note(held.process(), self.started.elapsed());
+        self.limits
+            .note_taken(held.process(), name, self.started.elapsed());
         held.sites = sites;
         held.number = number;
         held.until = Instant::now() + self.service.isolation.probation.0;
@@ -191,6 +192,7 @@ impl Tracer {
 
     /// Forgets held threads of a process that runs another program, or has ended.
     pub(super) fn forget_held(&mut self, process: Pid) -> Result<(), TracerError> {
+        self.lost.remove(&process);
         let (gone, held) = std::mem::take(&mut self.held)
             .into_iter()
             .partition(|held| held.process() == process);
@@ -244,6 +246,7 @@ impl Tracer {
             }
             held.choose();
         }
+        *self.lost.entry(held.process()).or_default() += 1;
         fail::point("tracer.hold.prepared");
         let number = held.number;
         let (fault, decision) = held.end();

@@ -10,6 +10,7 @@
 //! that traces ends before the process does.
 
 mod copies;
+mod dangers;
 mod decision;
 mod departure;
 mod examining;
@@ -23,6 +24,7 @@ mod stops;
 mod telling;
 mod throwing;
 
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -33,7 +35,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::config::Service;
 use crate::ipc::{Census, Channel, ChannelError, FromTracer, Received, ToTracer, role_log};
 use crate::isolate::sites::Finder;
-use crate::policy::{Admission, Budget, TakenThreads};
+use crate::policy::{Admission, Budget, Limits};
 use crate::sys::ptrace::Options;
 use crate::sys::wake::Wake;
 use crate::sys::{Pid, fail, process, thread_end};
@@ -74,7 +76,9 @@ struct Tracer {
     held: Vec<Held>,
     examiner: Examiner,
     throwing: Throwing,
-    taken: TakenThreads,
+    limits: Limits,
+    /// Threads that living processes have lost.
+    lost: HashMap<Pid, usize>,
     copies: Vec<HeldCopy>,
 }
 
@@ -157,7 +161,8 @@ fn set_up() -> Result<Tracer, TracerError> {
         held: Vec::new(),
         examiner: Examiner::default(),
         throwing: Throwing::default(),
-        taken: TakenThreads::default(),
+        limits: Limits::default(),
+        lost: HashMap::new(),
         copies: Vec::new(),
     })
 }
@@ -288,6 +293,7 @@ impl Tracer {
             threads: self.engine.threads(),
             stops: self.engine.stops(),
             incidents: self.incidents,
+            lost: self.lost.values().sum(),
         }))
     }
 

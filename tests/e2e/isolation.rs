@@ -195,12 +195,36 @@ fn a_robust_mutex_is_handed_on_by_an_ended_thread() {
 
 #[test]
 fn a_thread_that_others_wait_for_takes_its_signal_after_all() {
-    for action in ["\"hold\"", "\"park\"", "\"exit\""] {
-        is_taken_back("mutex", action);
-        is_taken_back("rwlock", action);
+    for lock in ["mutex", "rwlock", "robust"] {
+        is_taken_back(lock, "\"hold\"");
     }
-    is_taken_back("robust", "\"park\"");
-    is_taken_back("robust", "\"hold\"");
+}
+
+/// Not every lock is found before; who waits for it is.
+#[test]
+fn a_thread_that_holds_a_hidden_lock_is_given_its_signal_when_somebody_waits() {
+    is_taken_back("hidden", "\"park\"");
+    is_taken_back("hidden", "\"exit\"");
+}
+
+#[test]
+fn a_thread_that_holds_a_lock_is_not_taken_away() {
+    for (lock, action, held) in [
+        ("mutex", "exit", "it holds the mutex at 0x"),
+        ("mutex", "park", "it holds the mutex at 0x"),
+        ("rwlock", "exit", "it holds the read-write lock at 0x"),
+        ("robust", "park", "it holds the robust mutex at 0x"),
+    ] {
+        let mut subject = Subject::start(lock, &format!("\"{action}\""));
+        let report = subject.fault();
+        assert_taken(&report, "deliver");
+        let reason = report.text("action.reason");
+        assert!(
+            reason.contains(&format!("{action} is too dangerous: {held}")),
+            "{reason}"
+        );
+        assert_eq!(subject.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+    }
 }
 
 #[test]
@@ -249,10 +273,31 @@ fn an_exec_by_another_thread_ends_a_hold_and_a_parked_thread() {
     );
 }
 
+/// Of threads with one name one may go within a minute.
+#[test]
+fn a_second_thread_of_its_name_is_not_taken_away() {
+    let mut subject = Subject::start("nothing", "\"exit\"");
+    assert_taken(&subject.fault(), "exit");
+    subject.supervisor.write("fault 0\n");
+    assert_eq!(subject.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+    let reports = subject.sickbay.reports();
+    let reason = reports.last().unwrap().text("action.reason");
+    assert!(
+        reason.contains("1 of the threads called 'worker-#' was taken away within a minute"),
+        "{reason}"
+    );
+}
+
 /// Three threads may go; with the fourth the service is no longer what it was.
 #[test]
 fn past_the_budget_the_signal_takes_its_way() {
-    let mut subject = Subject::start("nothing", "\"exit\"");
+    let mut subject = Subject::started(
+        Sickbay::new().configured(
+            "[[service]]\nname = \"api\"\non_fault = \"exit\"\n\
+             [service.isolation]\nprobation = \"50ms\"\nthreads_per_group = 9\n",
+        ),
+        "nothing",
+    );
     for (index, lost) in ["0", "1", "2"].into_iter().enumerate() {
         subject.supervisor.write(&format!("fault {lost}\n"));
         await_that("the end of the thread", || {

@@ -10,7 +10,15 @@ struct Subject {
 
 impl Subject {
     fn start(sickbay: Sickbay) -> Self {
-        let sickbay = sickbay.option("--action", "throw");
+        Self::with_rate(sickbay, 1000)
+    }
+
+    /// So many faults a second at one place become exceptions.
+    fn with_rate(sickbay: Sickbay, throws_per_second: u32) -> Self {
+        let sickbay = sickbay.configured(&format!(
+            "[[service]]\nname = \"api\"\non_fault = \"throw\"\n\
+             [service.isolation]\nthrows_per_second = {throws_per_second}\n"
+        ));
         let mut supervisor = sickbay.start(fixture("thrower"), &[] as &[&str]);
         supervisor.stdout_line("ready ");
         Self { sickbay, supervisor }
@@ -48,7 +56,7 @@ fn the_handler_catches_the_fault_and_destructors_run() {
     assert_eq!(state, "state: free, 2 destructors, 1 failed");
     let said = subject.supervisor.stdout_line("failed: ");
     assert!(
-        said.starts_with("SIGSEGV: null pointer dereference at 0x0 in thrower+0x"),
+        said.starts_with("SIGSEGV: null pointer dereference at 0x0 in parse_header"),
         "{said}"
     );
     let report = subject.sickbay.awaited_report();
@@ -76,6 +84,14 @@ fn what_cannot_be_thrown_takes_its_signal_and_never_terminates() {
     let mut subject = Subject::start(Sickbay::new());
     subject.supervisor.write("inlined\n");
     subject.dies_with("throw is not possible: frame 0 has destructors or handlers that would not run");
+}
+
+#[test]
+fn a_place_that_faults_too_often_takes_its_signal() {
+    let mut subject = Subject::with_rate(Sickbay::new(), 2);
+    // So many would take a minute.
+    subject.supervisor.write(&"fault\n".repeat(120));
+    subject.dies_with("it faults more often than 2 times a second at the same place");
 }
 
 #[test]

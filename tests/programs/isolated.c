@@ -1,4 +1,5 @@
-/* isolated LOCK: worker-0..3 take a lock of the given kind in turn (nothing, mutex, robust, rwlock) and count; the main thread obeys stdin:
+/* isolated LOCK: worker-0..3 take a lock of the given kind in turn (nothing, mutex, robust, rwlock, or hidden: a mutex in
+ * memory of its own whose address nothing holds as it is) and count; the main thread obeys stdin:
  *   fault N    worker N writes through a null pointer, holding the lock        main-fault   the main thread does
  *   counts N   prints "counts N: A B C D"                                      join N       prints "joined N"
  *   setgid     calls setgid(3), which every thread takes part in               fork         prints "forked" when a child has ended
@@ -7,15 +8,17 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 #include <stdint.h>
 #include <sys/wait.h>
 
 #define WORKERS 4
 
-enum kind { NOTHING, MUTEX, ROBUST, RWLOCK };
+enum kind { NOTHING, MUTEX, ROBUST, RWLOCK, HIDDEN };
 
 static enum kind kind;
 static pthread_mutex_t mutex;
+static volatile uintptr_t hidden;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_t workers[WORKERS];
 static volatile long counts[WORKERS];
@@ -23,18 +26,32 @@ static volatile int victim = -1, raiser = -1, raised;
 static void (*volatile run_into)(void);
 static volatile int runner = -1;
 
-static void take_lock(void)
+static pthread_mutex_t *hidden_mutex(void)
 {
-    if (kind == RWLOCK)
+    return (pthread_mutex_t *)~hidden;
+}
+
+__attribute__((noinline)) static void take_lock(void)
+{
+    if (kind == RWLOCK) {
         pthread_rwlock_wrlock(&rwlock);
-    else if (kind != NOTHING && pthread_mutex_lock(&mutex) == EOWNERDEAD)
+    } else if (kind == HIDDEN) {
+        pthread_mutex_lock(hidden_mutex());
+#ifdef __x86_64__
+        /* Nor do registers hold it any more. */
+        __asm__ volatile("xor %%edi, %%edi\nxor %%edx, %%edx\nxor %%r8d, %%r8d" : : : "rdi", "rdx", "r8");
+#endif
+    } else if (kind != NOTHING && pthread_mutex_lock(&mutex) == EOWNERDEAD) {
         pthread_mutex_consistent(&mutex);
+    }
 }
 
 static void release_lock(void)
 {
     if (kind == RWLOCK)
         pthread_rwlock_unlock(&rwlock);
+    else if (kind == HIDDEN)
+        pthread_mutex_unlock(hidden_mutex());
     else if (kind != NOTHING)
         pthread_mutex_unlock(&mutex);
 }
@@ -125,12 +142,20 @@ static void set_up_mutex(void)
     if (kind == ROBUST)
         pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
     need(pthread_mutex_init(&mutex, &attributes) == 0, "pthread_mutex_init");
+    /* Between two pages that belong to nothing else. */
+    long page = sysconf(_SC_PAGESIZE);
+    char *memory = mmap(NULL, 3 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    need(memory != MAP_FAILED, "mmap");
+    memory += page;
+    need(mprotect(memory, page, PROT_READ | PROT_WRITE) == 0, "mprotect");
+    need(pthread_mutex_init((pthread_mutex_t *)memory, NULL) == 0, "pthread_mutex_init");
+    hidden = ~(uintptr_t)memory;
 }
 
 static enum kind kind_by_name(const char *name)
 {
-    static const char *const names[] = {"nothing", "mutex", "robust", "rwlock"};
-    for (int index = 0; index < 4; index++)
+    static const char *const names[] = {"nothing", "mutex", "robust", "rwlock", "hidden"};
+    for (int index = 0; index < 5; index++)
         if (strcmp(name, names[index]) == 0)
             return (enum kind)index;
     need(0, "a kind of lock");

@@ -199,6 +199,9 @@ mod tests {
             action = ["suppress"]
             [service.isolation]
             probation = "2s"
+            threads_per_group = 2
+            threads_per_process = 7
+            throws_per_second = 2000
             [service.report]
             formats = ["json"]
             core = "full"
@@ -249,6 +252,9 @@ mod tests {
             ],
             isolation: Isolation {
                 probation: Span::millis(2000),
+                threads_per_group: 2,
+                threads_per_process: 7,
+                throws_per_second: 2000,
             },
             report: ReportOptions {
                 formats: vec![Format::Json],

@@ -162,6 +162,27 @@ fn isolation<'t>(document: &mut Document<'t>, table: &DeTable<'t>, isolation: &m
     document.set(&mut isolation.probation, table, "probation", |document, value| {
         document.quantity(value, bounds::PROBATION)
     });
+    for (slot, key, most) in [
+        (
+            &mut isolation.threads_per_group,
+            "threads_per_group",
+            bounds::MAX_LOST,
+        ),
+        (
+            &mut isolation.threads_per_process,
+            "threads_per_process",
+            bounds::MAX_LOST,
+        ),
+        (
+            &mut isolation.throws_per_second,
+            "throws_per_second",
+            bounds::MAX_THROWS,
+        ),
+    ] {
+        document.set(slot, table, key, |document, value| {
+            document.integer(value, 0..=most)
+        });
+    }
 }
 
 fn report<'t>(document: &mut Document<'t>, table: &DeTable<'t>, report: &mut ReportOptions) {

@@ -107,6 +107,9 @@ pub struct ServiceStatus {
     pub processes: usize,
     /// Threads that are held.
     pub threads: usize,
+    /// Threads that were taken from these processes after a fault; with any, the service is not whole.
+    #[serde(default)]
+    pub lost: usize,
     /// Stops that were answered since its tracer started.
     pub stops: u64,
     /// Stops per second, of late.

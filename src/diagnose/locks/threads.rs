@@ -27,6 +27,17 @@ pub(super) struct Owner {
     pub(super) exists: bool,
 }
 
+/// How many threads the kernel says there are: of a process that goes on, only one is copied (`Threads`, proc(5)).
+fn counted_by_kernel(capture: &Capture) -> usize {
+    let status = capture.facts.process.status.map(|status| capture.get(status));
+    let lines = status.unwrap_or_default().split(|byte| *byte == b'\n');
+    let count = lines.filter_map(|line| str::from_utf8(line.strip_prefix(b"Threads:")?).ok());
+    count
+        .filter_map(|count| count.trim().parse().ok())
+        .next()
+        .unwrap_or_default()
+}
+
 impl Threads {
     pub(super) fn of(capture: &Capture) -> Self {
         let facts = &capture.facts;
@@ -46,7 +57,7 @@ impl Threads {
             by_own_id: by_own_id.collect(),
             by_pointer: pointers.iter().map(|(tid, pointer)| (*pointer, *tid)).collect(),
             pointers,
-            count: facts.threads.len(),
+            count: facts.threads.len().max(counted_by_kernel(capture)),
         }
     }
 
