@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::bound::bounded;
 use super::directories::Directories;
 use super::host::Host;
-use super::job::{Action, Job};
+use super::job::{Action, Job, Reading};
 use super::symbols::{self, Symbols};
 use super::{fingerprint, frames, locks, modules, place, process, recursion, threads};
 use crate::capture::{Capture, Kind, MemoryRange, Purpose};
@@ -74,6 +74,7 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     report.modules = modules::describe(capture, &space, sources.modules, &mut miss);
     let sections = symbols::Sections::default();
     let mut symbols = Symbols::new(capture, sources.modules, sources.directories, &sections);
+    symbols.without_lines = job.reading != Reading::All;
     frames::add(&mut report, capture, sources.stacks, &mut symbols, &mut miss);
     report.process.build_id = program_build_id(&report);
     report.maps = process::maps(&space, &mut miss);

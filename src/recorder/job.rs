@@ -24,6 +24,8 @@ pub struct Job {
     pub occurrences: Option<u64>,
     /// What to write beside `report.json`.
     pub formats: Vec<Format>,
+    /// How much is read of the files that the process has mapped.
+    pub reading: Reading,
     /// The core to write of a copy of the process, once the report is in place.
     pub core: Option<CoreJob>,
     /// What the front could not do, for the report's `incomplete`.
@@ -33,6 +35,39 @@ pub struct Job {
     /// The service's last log lines; they travel beside the job.
     #[serde(skip)]
     pub logs: Collected,
+}
+
+/// How much a recorder reads of the files that the process has mapped. Where one dies over them, another reads less.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    /// All that tells something.
+    #[default]
+    All,
+    /// No debug information: names come from symbol tables alone, and nothing has a line.
+    WithoutDebugInformation,
+    /// Nothing: calls are followed by frame pointers, and nothing has a name.
+    Nothing,
+}
+
+impl Reading {
+    /// The next that reads less.
+    pub fn less(self) -> Option<Self> {
+        match self {
+            Self::All => Some(Self::WithoutDebugInformation),
+            Self::WithoutDebugInformation => Some(Self::Nothing),
+            Self::Nothing => None,
+        }
+    }
+
+    /// What is missing of a report.
+    pub fn left_out(self) -> Option<&'static str> {
+        match self {
+            Self::All => None,
+            Self::WithoutDebugInformation => Some("debug information"),
+            Self::Nothing => Some("mapped files"),
+        }
+    }
 }
 
 /// A core that is written of a copy of the process.

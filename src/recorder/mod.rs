@@ -2,7 +2,8 @@
 //!
 //! It parses what a crashed program left behind, so it trusts nothing and owns nothing: it confines itself first
 //! ([`confine`]), reads and writes through descriptors that it was given, opens nothing for writing, and may be
-//! killed at any time; the small record that the front wrote before still stands then.
+//! killed at any time: another takes its place then and reads less ([`Reading`]), and in the end the small record that
+//! the front wrote before still stands.
 //!
 //! | file | subject |
 //! |---|---|
@@ -58,7 +59,7 @@ pub use directories::Directories;
 pub use host::Host;
 use image::{FirstPages, Image};
 
-pub use job::{Action, CoreJob, Format, Job, Outcome, Outputs, Service, Written};
+pub use job::{Action, CoreJob, Format, Job, Outcome, Outputs, Reading, Service, Written};
 pub use late_core::{CopyFiles, Unfinished};
 pub use modules::Descriptors;
 pub use role::{FromRecorder, ToRecorder, main};
@@ -81,6 +82,10 @@ pub fn record(
     count: &mut dyn FnMut(&str) -> Result<u64, String>,
 ) -> (Outcome, Option<Unfinished>) {
     let mut outcome = Outcome::default();
+    let modules = match job.reading {
+        Reading::Nothing => Vec::new(),
+        Reading::All | Reading::WithoutDebugInformation => modules,
+    };
     let capture = read_capture(capture).unwrap_or_else(|error| {
         let mut empty = Capture::default();
         empty.miss("capture", error);

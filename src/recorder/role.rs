@@ -58,11 +58,25 @@ enum RoleError {
     Setup(#[from] std::io::Error),
     #[error("the job lacks the descriptors it names")]
     Descriptors,
+    #[error("an internal error ended the recorder")]
+    Panicked,
 }
+
+/// The stack of the thread that does the work, bytes: the libraries that read debug information go down as deep as that is
+/// nested. Only what is used of it takes memory.
+const STACK: usize = 256 << 20;
 
 /// Does one job on descriptor 0.
 pub fn main() -> ExitCode {
-    match work() {
+    let thread = std::thread::Builder::new()
+        .name("recorder".into())
+        .stack_size(STACK);
+    let done = match thread.spawn(work) {
+        Ok(thread) => thread.join().unwrap_or(Err(RoleError::Panicked)),
+        // Without room for such a stack ours has to do.
+        Err(_) => work(),
+    };
+    match done {
         Ok(()) | Err(RoleError::Channel(ChannelError::Closed)) => ExitCode::SUCCESS,
         Err(error) => {
             log::error!("{error}");

@@ -254,6 +254,20 @@ fn a_fault_that_cannot_be_counted_says_so() {
 }
 
 #[test]
+fn nothing_of_the_mapped_files_is_read_on_request() {
+    let mut files = Files::new();
+    let job = Job {
+        reading: Reading::Nothing,
+        occurrences: Some(7),
+        ..job()
+    };
+    let mut asked = |_: &str| panic!("it has been counted");
+    let outcome = record(&job, wire(&capture()), Vec::new(), &files.outputs(), &mut asked).0;
+    assert_eq!((outcome.failure, outcome.occurrences), (None, Some(7)));
+    assert_eq!(files.report()["fault"]["cause"], "null pointer dereference");
+}
+
+#[test]
 fn a_fingerprint_survives_address_randomisation() {
     let moved = |by: u64| {
         let mut capture = capture();

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
 use crate::ipc::{Channel, ChannelError, Received};
 use crate::recorder::{FromRecorder, Job, Outcome, ToRecorder};
 
 use crate::store::Part;
+use crate::sys::SigNo;
 
 use super::console;
 use super::program::OURSELVES;
@@ -23,7 +24,20 @@ const DESCRIPTORS: usize = 200;
 pub(super) struct Recorder {
     pub(super) channel: Channel,
     child: Child,
-    counted: bool,
+    /// How often the service has had the fault, once it has asked.
+    counted: Option<u64>,
+    asked: bool,
+}
+
+/// What a recorder is started with; another can be started with the same.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) job: Job,
+    pub(super) capture: OwnedFd,
+    pub(super) logs: Option<OwnedFd>,
+    /// The files of a copied process, for a job with a core.
+    pub(super) copy: Vec<OwnedFd>,
+    pub(super) modules: Vec<OwnedFd>,
 }
 
 /// What became of a recorder.
@@ -45,15 +59,8 @@ pub(super) enum StartError {
 }
 
 impl Recorder {
-    /// Starts a recorder and gives it its job. `copy` are the files of a copied process, for a job with a core.
-    pub(super) fn start(
-        job: Job,
-        capture: OwnedFd,
-        logs: Option<OwnedFd>,
-        outputs: &[Part],
-        copy: Vec<OwnedFd>,
-        modules: Vec<OwnedFd>,
-    ) -> Result<Self, StartError> {
+    /// Starts a recorder and gives it its job.
+    pub(super) fn start(order: &Order, outputs: &[Part]) -> Result<Self, StartError> {
         let (mut channel, theirs) = Channel::pair()?;
         let child = Command::new(OURSELVES)
             .arg0("sickbay")
@@ -62,30 +69,30 @@ impl Recorder {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let order = ToRecorder::Job {
-            job: Box::new(job),
-            logs: logs.is_some(),
-            modules: modules.len(),
+        let message = ToRecorder::Job {
+            job: Box::new(order.job.clone()),
+            logs: order.logs.is_some(),
+            modules: order.modules.len(),
         };
-        let mut descriptors = vec![capture];
-        descriptors.extend(logs);
-        for output in outputs {
-            descriptors.push(output.as_fd().try_clone_to_owned()?);
+        let mut descriptors = vec![order.capture.try_clone()?];
+        for descriptor in order.logs.iter().chain(&order.copy) {
+            descriptors.push(descriptor.try_clone()?);
         }
-        descriptors.extend(copy);
-        channel.send(&order, descriptors)?;
-        let mut modules = modules.into_iter();
-        loop {
-            let part: Vec<OwnedFd> = modules.by_ref().take(DESCRIPTORS).collect();
-            if part.is_empty() {
-                return Ok(Self {
-                    channel,
-                    child,
-                    counted: false,
-                });
-            }
-            channel.send(&ToRecorder::Modules, part)?;
+        let before_copy = 1 + usize::from(order.logs.is_some());
+        for (place, output) in outputs.iter().enumerate() {
+            descriptors.insert(before_copy + place, output.as_fd().try_clone_to_owned()?);
         }
+        channel.send(&message, descriptors)?;
+        for part in order.modules.chunks(DESCRIPTORS) {
+            let part: io::Result<Vec<OwnedFd>> = part.iter().map(OwnedFd::try_clone).collect();
+            channel.send(&ToRecorder::Modules, part?)?;
+        }
+        Ok(Self {
+            channel,
+            child,
+            counted: None,
+            asked: false,
+        })
     }
 
     /// What became of its job, once that is known; of a job with a core this comes twice. `count` counts the incident by
@@ -106,12 +113,12 @@ impl Recorder {
                 Ok(Received::Message(FromRecorder::Log(_), _)) => {
                     Finished::Failed("the recorder says too much".into())
                 }
-                Ok(Received::Message(FromRecorder::Count(fingerprint), _)) if !self.counted => {
-                    self.counted = true;
-                    match self
-                        .channel
-                        .send(&ToRecorder::Occurrences(count(&fingerprint)), Vec::new())
-                    {
+                Ok(Received::Message(FromRecorder::Count(fingerprint), _)) if !self.asked => {
+                    self.asked = true;
+                    let count = count(&fingerprint);
+                    self.counted = count.as_ref().ok().copied();
+                    let answer = ToRecorder::Occurrences(count);
+                    match self.channel.send(&answer, Vec::new()) {
                         Ok(()) => continue,
                         Err(error) => Finished::Failed(error.to_string()),
                     }
@@ -122,11 +129,27 @@ impl Recorder {
                 Ok(Received::Message(FromRecorder::Done(outcome), _)) => Finished::Done(outcome),
                 Ok(Received::Nothing) if overdue => Finished::Failed("the recorder took too long".into()),
                 Ok(Received::Nothing) => return None,
-                Err(ChannelError::Closed) => Finished::Failed("the recorder died".into()),
+                Err(ChannelError::Closed) => Finished::Failed(self.end()),
                 Err(error) => Finished::Failed(error.to_string()),
             };
         };
         Some(finished)
+    }
+
+    /// How often the service has had the fault, if that was counted.
+    pub(super) fn counted(&self) -> Option<u64> {
+        self.counted
+    }
+
+    /// How it ended.
+    fn end(&mut self) -> String {
+        // It may stay for whatever reason after it has closed the channel.
+        let _ = self.child.kill();
+        let signal = self.child.wait().ok().and_then(|status| status.signal());
+        match signal {
+            Some(signal) => format!("the recorder died of {}", SigNo(signal)),
+            None => "the recorder died".to_owned(),
+        }
     }
 }
 

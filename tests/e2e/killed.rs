@@ -295,7 +295,17 @@ at_each_fail_point! { started:
     recorder_written = "recorder.written",
 }
 
-/// A recorder that dies costs the details, never the report: the small record was written first.
+/// What the only report says is missing of that step.
+#[track_caller]
+fn reason(sickbay: &Sickbay, step: &str) -> String {
+    let report = sickbay.only_report();
+    let mut steps = report.list("incomplete").iter();
+    let told = steps.find(|told| told["step"] == step);
+    let told = told.unwrap_or_else(|| panic!("nothing about {step}: {report:?}"));
+    told["reason"].as_str().unwrap().to_owned()
+}
+
+/// Another recorder takes the place of one that dies, and leaves alone what that one may have died of.
 #[test]
 fn a_report_survives_its_recorder() {
     for point in ["recorder.start", "recorder.read", "recorder.written"] {
@@ -305,10 +315,26 @@ fn a_report_survives_its_recorder() {
         assert!(armed.was_reached(), "{point}");
         let report = armed.sickbay.only_report();
         assert_eq!(report.text("signal.name"), "SIGSEGV", "{point}");
+        assert!(report.has("threads.0.frames.0.symbol"), "{point}: {report:?}");
+        assert!(!report.has("threads.0.frames.0.line"), "{point}: {report:?}");
+        assert_eq!(report.number("occurrences"), 1, "{point}: it is counted once");
+        let reason = reason(&armed.sickbay, "debug information");
         assert!(
-            !report.list("incomplete").is_empty(),
-            "{point}: what is missing is said: {report:?}"
+            reason.starts_with("the recorder died of SIGKILL; "),
+            "{point}: {reason}"
         );
+    }
+}
+
+/// Where all of them die the small record stands, which was written first.
+#[test]
+fn a_report_survives_all_its_recorders() {
+    for point in ["recorder.start", "recorder.read", "recorder.written"] {
+        let sickbay = Sickbay::new().variable("SICKBAY_FAIL", point);
+        let outcome = sickbay.run(fixture("die"), &["null-write"]);
+        assert_eq!(outcome.code(), 139, "{point}: {outcome:#?}");
+        assert_eq!(sickbay.only_report().text("signal.name"), "SIGSEGV", "{point}");
+        assert_eq!(reason(&sickbay, "report"), "the recorder died of SIGKILL");
     }
 }
 

@@ -42,6 +42,20 @@ impl Copy {
         self.tool("objcopy", &["--add-gnu-debuglink=server.debug", "server"]);
     }
 
+    /// Replaces the debug information of the program.
+    fn replace_debug_information(&self, abbreviations: &[u8], entries: &[u8]) {
+        fs::write(self.beside("abbreviations"), abbreviations).unwrap();
+        fs::write(self.beside("entries"), entries).unwrap();
+        self.tool("objcopy", &["--strip-debug", "server"]);
+        let sections = [
+            "--add-section",
+            ".debug_abbrev=abbreviations",
+            "--add-section",
+            ".debug_info=entries",
+        ];
+        self.tool("objcopy", &[&sections[..], &["server"]].concat());
+    }
+
     /// Starts the program, does something to its file, lets it fault, and returns the faulting thread's frames.
     fn fault_after(&self, change: impl FnOnce(&Path)) -> (Report, Vec<Value>) {
         let mut running = self.sickbay.start(&self.program, &["3", "2", "stdin"]);
@@ -257,4 +271,50 @@ fn open_to_all(copy: &Copy) {
     if is_root() {
         fs::set_permissions(copy.sickbay.scratch(), fs::Permissions::from_mode(0o755)).unwrap();
     }
+}
+
+/// Abbreviations (DWARF 4): a unit, a named function, a function that was inlined; all have children.
+const ABBREVIATIONS: &[u8] = &[
+    1, 0x11, 1, 0x11, 0x01, 0x12, 0x07, 0, 0, // DW_TAG_compile_unit: low_pc, high_pc
+    2, 0x2e, 1, 0x11, 0x01, 0x12, 0x07, 0x03, 0x08, 0, 0, // DW_TAG_subprogram: the same, name
+    3, 0x1d, 1, 0, 0, // DW_TAG_inlined_subroutine
+    0,
+];
+
+/// One function `deep` that is all of the program, and so many that are inlined into each other there.
+fn nested(depth: usize) -> Vec<u8> {
+    let everywhere = [[0; 8], (1_u64 << 40).to_le_bytes()].concat();
+    let mut entries = vec![4, 0, 0, 0, 0, 0, 8, 1];
+    entries.extend(&everywhere);
+    entries.push(2);
+    entries.extend(&everywhere);
+    entries.extend(b"deep\0");
+    entries.resize(entries.len() + depth, 3);
+    entries.resize(entries.len() + depth + 2, 0);
+    let length = u32::try_from(entries.len()).unwrap().to_le_bytes();
+    // The first of them is the unit's version.
+    [&length[..], &entries].concat()
+}
+
+#[test]
+fn debug_information_that_is_nested_deeply_is_read() {
+    let copy = Copy::new();
+    copy.replace_debug_information(ABBREVIATIONS, &nested(50_000));
+    let (report, frames) = copy.fault();
+    assert_eq!(frames[0]["symbol"], "deep", "{report:?}");
+    assert!(!report.has("incomplete"), "{report:?}");
+}
+
+/// A recorder that runs out of its stack is followed by one that leaves debug information alone.
+#[test]
+fn debug_information_that_is_nested_without_end_costs_the_lines_alone() {
+    let copy = Copy::new();
+    copy.replace_debug_information(ABBREVIATIONS, &nested(4_000_000));
+    let (report, frames) = copy.fault();
+    assert_eq!(frames[0]["symbol"], "fault_holding", "{report:?}");
+    assert_eq!(report.number("occurrences"), 1);
+    let told = &report.list("incomplete")[0];
+    assert_eq!(told["step"], "debug information");
+    let reason = told["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the recorder died of SIG"), "{reason}");
 }

@@ -66,6 +66,8 @@ pub(super) struct Symbols<'a> {
     modules: HashMap<FrameModule, ModuleSymbols<'a>>,
     known: HashMap<(FrameModule, u64), Rc<[Place]>>,
     missing: Vec<(FrameModule, String)>,
+    /// Whether debug information is left alone.
+    pub(super) without_lines: bool,
     /// Why generated code has no names, if so.
     pub(super) without_perf_map: Option<String>,
 }
@@ -98,6 +100,7 @@ impl<'a> Symbols<'a> {
             modules: HashMap::new(),
             known: HashMap::new(),
             missing: Vec::new(),
+            without_lines: false,
             without_perf_map: None,
         }
     }
@@ -157,6 +160,7 @@ impl<'a> Symbols<'a> {
             sections: self.sections,
             budget: MAX_READ.saturating_sub(read),
         };
+        let reach = (!self.without_lines).then_some(reach);
         let symbols = match module {
             FrameModule::File(index) => {
                 let path = self

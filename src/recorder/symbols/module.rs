@@ -27,20 +27,22 @@ pub(super) struct ModuleSymbols<'a> {
 }
 
 impl<'a> ModuleSymbols<'a> {
-    /// Reads a module and its debug file. `path` is where the process had it.
+    /// Reads a module and, as far as `reach` allows, its debug information. `path` is where the process had it.
     pub(super) fn read(
         source: &dyn ModuleSource,
         module: usize,
         path: Option<&str>,
-        reach: Reach<'a, '_>,
+        reach: Option<Reach<'a, '_>>,
     ) -> Result<Self, ElfError> {
         let image = Image::open(source, module)?;
         let mut symbols = Self::default();
         let added = symbols.table.add(&image);
-        match lines_of(&image, reach) {
-            Ok(Some(lines)) => symbols.lines = Some(lines),
-            // Debug information that is damaged is no reason to do without names.
-            Ok(None) | Err(_) => symbols.add_separate(&image, path, reach),
+        if let Some(reach) = reach {
+            match lines_of(&image, reach) {
+                Ok(Some(lines)) => symbols.lines = Some(lines),
+                // Debug information that is damaged is no reason to do without names.
+                Ok(None) | Err(_) => symbols.add_separate(&image, path, reach),
+            }
         }
         if symbols.table.is_empty() {
             added?;

@@ -2,8 +2,8 @@
 //!
 //! The small record is on disk before anything else is tried, so whatever becomes of a recorder, or of us, the
 //! incident is known. Recorders run beside each other up to a limit; each has a time limit. One that dies or is
-//! ended leaves the small record, which then says so. [`stage`] holds what is particular to one incident,
-//! [`retention`] when old reports go.
+//! ended is followed by one that reads less of the process's files; the last leaves the small record, which then says
+//! so. [`stage`] holds what is particular to one incident, [`retention`] when old reports go.
 
 mod finishing;
 mod retention;
@@ -59,6 +59,7 @@ pub(crate) struct Recording {
     concluded: Vec<Concluded>,
     finishing: Vec<Finishing>,
     lines: Vec<String>,
+    giving_up: bool,
 }
 
 /// What is known of an incident before a recorder has seen it.
@@ -85,6 +86,7 @@ impl Recording {
             concluded: Vec::new(),
             finishing: Vec::new(),
             lines: Vec::new(),
+            giving_up: false,
         }
     }
 
@@ -255,7 +257,16 @@ impl Recording {
         for place in (0..self.running.len()).rev() {
             if let Some(finished) = self.finished(place) {
                 let running = self.running.swap_remove(place);
-                let (record, late) = running.conclude(finished);
+                let (record, late) = match finished {
+                    Finished::Failed(reason) if !self.giving_up => match running.again(&reason) {
+                        Ok(running) => {
+                            self.running.push(running);
+                            continue;
+                        }
+                        Err(small) => (*small, None),
+                    },
+                    finished => running.conclude(finished),
+                };
                 concluded.push(record);
                 match late {
                     Some(Ok(finishing)) => self.finishing.push(finishing),
@@ -318,6 +329,7 @@ impl Recording {
 
     /// Waits for no recorder any longer.
     pub(crate) fn give_up(&mut self) {
+        self.giving_up = true;
         self.waiting.clear();
         for running in &mut self.running {
             running.deadline = Instant::now();
@@ -364,7 +376,7 @@ impl Recording {
         let running = |service: &str| {
             self.running
                 .iter()
-                .filter(|running| running.service == service)
+                .filter(|running| running.incident.service == service)
                 .count()
         };
         let complete = self
@@ -482,7 +494,7 @@ impl Recording {
     fn finished(&mut self, place: usize) -> Option<Finished> {
         let running = self.running.get_mut(place)?;
         let overdue = Instant::now() >= running.deadline;
-        let (store, service) = (&self.store, &running.service);
+        let (store, service) = (&self.store, &running.incident.service);
         let count = |fingerprint: &str| {
             store
                 .count(service, fingerprint)

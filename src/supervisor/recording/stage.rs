@@ -5,14 +5,15 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::capture::Missing;
 use crate::config::Action;
 use crate::ipc::{COPY_FILES, Verdict};
-use crate::recorder::{self, CoreJob, Format, Job, Outcome};
+use crate::recorder::{self, CoreJob, Job, Outcome};
 use crate::report::Report;
 use crate::report::model::Kind;
 use crate::store::{Part, PendingReport};
 use crate::supervisor::collector::Logs;
-use crate::supervisor::recorder::{Finished, Recorder};
+use crate::supervisor::recorder::{Finished, Order, Recorder};
 use crate::supervisor::small;
 use crate::supervisor::watch::Settlement;
 use crate::sys::fail;
@@ -45,15 +46,20 @@ pub(super) struct Waiting {
 /// An incident whose recorder runs.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) service: String,
-    pub(super) headline: String,
-    pub(super) pending: PendingReport,
-    pub(super) small: Report,
-    pub(super) parts: Vec<Part>,
+    pub(super) incident: Incident,
+    order: Order,
+    parts: Vec<Part>,
     pub(super) recorder: Recorder,
     pub(super) deadline: Instant,
-    /// What is to be written when the report is in place, if its core comes late.
-    pub(super) late: Option<Vec<Format>>,
+}
+
+/// An incident, and its small record.
+#[derive(Debug)]
+pub(super) struct Incident {
+    pub(super) service: String,
+    headline: String,
+    pending: PendingReport,
+    small: Report,
 }
 
 /// A record that is in the store.
@@ -154,57 +160,94 @@ impl Waiting {
             }
             Logs::None | Logs::Wanted(_) | Logs::Collecting(_) => None,
         };
-        let late = job.core.map(|_| job.formats.clone());
-        let names: Vec<&str> = job.formats.iter().map(|format| format.file_name()).collect();
-        let parts = match pending.open_parts(&names) {
-            Ok(parts) => parts,
-            Err(error) => {
-                let small = conclude_small(&headline, pending, small, &error.to_string());
-                return Err(Box::new(small));
-            }
+        let order = Order {
+            job,
+            capture,
+            logs,
+            copy,
+            modules,
         };
-        match Recorder::start(job, capture, logs, &parts, copy, modules) {
-            Ok(recorder) => {
-                fail::point("front.incident.recorder");
-                let deadline = Instant::now() + RECORDER_TIME;
-                Ok(Running {
-                    service,
-                    headline,
-                    pending,
-                    small,
-                    parts,
-                    recorder,
-                    deadline,
-                    late,
-                })
-            }
-            Err(error) => {
-                let small = conclude_small(&headline, pending, small, &error.to_string());
-                Err(Box::new(small))
-            }
-        }
+        let incident = Incident {
+            service,
+            headline,
+            pending,
+            small,
+        };
+        Running::begin(incident, order)
     }
 }
 
 impl Running {
+    fn begin(incident: Incident, order: Order) -> Result<Self, Box<Concluded>> {
+        let formats = &order.job.formats;
+        let names: Vec<&str> = formats.iter().map(|format| format.file_name()).collect();
+        let parts = match incident.pending.open_parts(&names) {
+            Ok(parts) => parts,
+            Err(error) => return Err(Box::new(incident.conclude_small(&error.to_string()))),
+        };
+        match Recorder::start(&order, &parts) {
+            Ok(recorder) => {
+                fail::point("front.incident.recorder");
+                Ok(Self {
+                    incident,
+                    order,
+                    parts,
+                    recorder,
+                    deadline: Instant::now() + RECORDER_TIME,
+                })
+            }
+            Err(error) => Err(Box::new(incident.conclude_small(&error.to_string()))),
+        }
+    }
+
+    /// Starts another recorder in place of one that failed, which reads less of what that one may have failed over.
+    pub(super) fn again(self, reason: &str) -> Result<Self, Box<Concluded>> {
+        let Self {
+            incident,
+            mut order,
+            parts,
+            recorder,
+            ..
+        } = self;
+        // Their names are wanted again.
+        drop(parts);
+        let job = &mut order.job;
+        let less = job.reading.less().and_then(|less| Some((less, less.left_out()?)));
+        let Some((less, left_out)) = less else {
+            return Err(Box::new(incident.conclude_small(reason)));
+        };
+        job.reading = less;
+        job.occurrences = job.occurrences.or(recorder.counted());
+        job.missing.push(Missing {
+            step: left_out.to_owned(),
+            reason: format!("{reason}; the next one left it alone"),
+        });
+        drop(recorder);
+        Self::begin(incident, order)
+    }
+
     /// Puts what the recorder has written in place of the small record. Where the core comes late, the recorder goes on.
     pub(super) fn conclude(self, finished: Finished) -> (Concluded, Option<Result<Finishing, String>>) {
         let Self {
-            headline,
-            pending,
-            mut small,
+            incident,
+            order,
             parts,
             recorder,
-            late,
             ..
         } = self;
         let outcome = match finished {
             Finished::Done(outcome) => outcome,
-            Finished::Failed(reason) => return (conclude_small(&headline, pending, small, &reason), None),
+            Finished::Failed(reason) => return (incident.conclude_small(&reason), None),
         };
         if let Some(reason) = &outcome.failure {
-            return (conclude_small(&headline, pending, small, reason), None);
+            return (incident.conclude_small(reason), None);
         }
+        let Incident {
+            headline,
+            pending,
+            mut small,
+            ..
+        } = incident;
         let parts = complete(&outcome, parts);
         small.fault.cause = outcome.cause.map(|cause| cause.to_string());
         small.fault.detail.clone_from(&outcome.detail);
@@ -218,9 +261,8 @@ impl Running {
             }
             Err(error) => (only_small(&headline, error, &path), false),
         };
-        let finishing = late
-            .filter(|_| whole)
-            .map(|formats| Finishing::start(pending, recorder, &formats));
+        let late = order.job.core.is_some() && whole;
+        let finishing = late.then(|| Finishing::start(pending, recorder, &order.job.formats));
         let concluded = Concluded {
             line,
             brief: Box::new(small),
@@ -228,6 +270,13 @@ impl Running {
             whole,
         };
         (concluded, finishing)
+    }
+}
+
+impl Incident {
+    /// Leaves the small record as all there is, with the reason in it.
+    fn conclude_small(self, reason: &str) -> Concluded {
+        conclude_small(&self.headline, self.pending, self.small, reason)
     }
 }
 
