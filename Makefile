@@ -5,7 +5,7 @@ PROGRAMS   := target/programs
 AARCH64    := aarch64-unknown-linux-gnu
 
 BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
-TEST_PACKAGES  := $(BUILD_PACKAGES) redis-server redis-tools gdb lldb elfutils python3 systemd systemd-container dbus \
+TEST_PACKAGES  := $(BUILD_PACKAGES) dpkg-dev man-db redis-server redis-tools gdb lldb elfutils python3 systemd systemd-container dbus \
 	stress-ng nginx wrk python3-jsonschema python3-pexpect xz-utils chromium golang-go \
 	nodejs default-jre-headless erlang-base
 SOAK_PACKAGES  := libpython3.11-testsuite
@@ -13,7 +13,7 @@ SOAK_PACKAGES  := libpython3.11-testsuite
 SOAK_SECONDS   ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test build programs demo test soak lint bench clean
+.PHONY: help setup setup-test build deb programs demo test soak lint bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -24,9 +24,15 @@ setup: ## install what the build needs (as root; otherwise say how)
 setup-test: ## install what the tests need
 	@tests/install-packages $(TEST_PACKAGES)
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest
+	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deb
 
 build: setup ## build the program
 	$(CARGO) build --release
+
+deb: build ## build the Debian package, target/sickbay.deb
+	@tests/install-packages dpkg-dev
+	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deb
+	packaging/build-deb target/release/sickbay target/sickbay.deb
 
 programs: setup ## build the sample programs the demonstration and the tests supervise
 	@$(MAKE) --no-print-directory -s -C tests/programs OUT=$(CURDIR)/$(PROGRAMS)

@@ -16,3 +16,15 @@ pub const NOT_PERMITTED: u8 = 5;
 pub const PARTIAL: u8 = 6;
 /// The configuration is wrong.
 pub const BAD_CONFIG: u8 = 78;
+
+/// All of them with their meaning, for the manual.
+pub(super) const TABLE: [(u8, &str); 8] = [
+    (SUCCESS, "It worked."),
+    (FAILURE, "It failed."),
+    (USAGE, "The command line makes no sense."),
+    (NO_DAEMON, "No daemon is running."),
+    (NOT_FOUND, "There is no such service or report."),
+    (NOT_PERMITTED, "The kernel or the daemon does not permit it."),
+    (PARTIAL, "Some of it worked."),
+    (BAD_CONFIG, "The configuration is wrong."),
+];

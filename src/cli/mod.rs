@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod capture;
 pub mod check;
+pub mod completions;
 pub mod config;
 pub mod daemon;
 pub mod debug;
@@ -17,6 +18,7 @@ mod find;
 pub mod hold;
 pub mod list;
 pub mod logs;
+pub mod man;
 mod narrow;
 pub mod output;
 mod pager;
@@ -41,7 +43,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use env_logger::Target;
 
 use crate::report::escape::escaped;
@@ -78,6 +80,13 @@ enum Verb {
     Check(check::Check),
     Config(config::Config),
     Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+/// The definition of the command line.
+fn command() -> clap::Command {
+    Sickbay::command()
 }
 
 /// Entry point of the program. The roles that it starts of itself are told by their first word.
@@ -129,6 +138,8 @@ impl Verb {
             Self::Check(verb) => verb.run(root, &mut io::stdout()),
             Self::Config(verb) => verb.run(root, &mut io::stdout()),
             Self::Doctor(verb) => verb.run(&mut io::stdout()),
+            Self::Completions(verb) => verb.run(&mut io::stdout()),
+            Self::Man(verb) => verb.run(&mut io::stdout()),
         };
         console::finish();
         outcome.unwrap_or_else(|error| status_of(&error))

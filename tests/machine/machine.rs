@@ -44,6 +44,21 @@ impl Machine {
     /// A machine with Sickbay in `/usr/bin` and the units of `packaging`, not booted yet. None where that is
     /// impossible; it is said why.
     pub(crate) fn new() -> Option<Self> {
+        let machine = Self::bare()?;
+        machine.copy(Path::new(env!("CARGO_BIN_EXE_sickbay")), "/usr/bin/sickbay");
+        for (file, place) in [
+            ("sickbay.service", "/usr/lib/systemd/system/sickbay.service"),
+            ("sickbay.catalog", "/usr/lib/systemd/catalog/sickbay.catalog"),
+            ("sickbay.sysusers", "/usr/lib/sysusers.d/sickbay.conf"),
+        ] {
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(file);
+            machine.write(place, &fs::read_to_string(from).unwrap());
+        }
+        Some(machine)
+    }
+
+    /// A machine without Sickbay.
+    pub(crate) fn bare() -> Option<Self> {
         let obstacle = if !nix::unistd::geteuid().is_root() {
             Some("root is needed to boot a machine")
         } else if !Path::new("/usr/bin/systemd-nspawn").exists() {
@@ -81,15 +96,6 @@ impl Machine {
             return None;
         }
         machine.write("/etc/machine-id", &format!("{:032x}\n", unique()));
-        machine.copy(Path::new(env!("CARGO_BIN_EXE_sickbay")), "/usr/bin/sickbay");
-        for (file, place) in [
-            ("sickbay.service", "/usr/lib/systemd/system/sickbay.service"),
-            ("sickbay.catalog", "/usr/lib/systemd/catalog/sickbay.catalog"),
-            ("sickbay.sysusers", "/usr/lib/sysusers.d/sickbay.conf"),
-        ] {
-            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(file);
-            machine.write(place, &fs::read_to_string(from).unwrap());
-        }
         Some(machine)
     }
 

@@ -18,6 +18,7 @@ mod machine;
 mod deadline;
 
 mod crash;
+mod package;
 mod unit;
 
 pub(crate) use deadline::{DEADLINE, await_that};
