@@ -174,7 +174,7 @@ mod tests {
         let mut panicking = None;
         image
             .for_each_function(|name, address, size| {
-                if name.windows(10).any(|part| part == b"9panicking") {
+                if cause_of(name) == Some(Cause::RustPanic) {
                     panicking = panicking.or((size > 8).then_some(address));
                 }
             })
