@@ -155,12 +155,42 @@ pub struct Outcome {
     pub detail: Option<String>,
     /// The user that provably owned the process and may read its report; none without proof.
     pub readable_by: Option<u32>,
-    /// What the report lacks.
+    /// What the report lacks; in a message, the end of that list.
     pub incomplete: Vec<Missing>,
     /// The report's fingerprint.
     pub fingerprint: Option<String>,
     /// How often the service has had this fault.
     pub occurrences: Option<u64>,
+}
+
+/// What of a report's `incomplete` fits into a message, bytes of JSON.
+const MAX_INCOMPLETE: usize = 16 << 10;
+/// What of a sentence does, bytes; JSON may need six for each.
+const MAX_SENTENCE: usize = 2 << 10;
+
+impl Outcome {
+    /// The same in the size of a message. The report has all of it: what a process chose there has larger bounds.
+    pub(super) fn abridged(mut self) -> Self {
+        let mut left = MAX_INCOMPLETE;
+        // What came last concerns the files, of which the front speaks.
+        let last = self.incomplete.iter().rev().take_while(|missing| {
+            let size = serde_json::to_vec(missing).map_or(usize::MAX, |json| json.len());
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        });
+        let left_out = self.incomplete.len() - last.count();
+        self.incomplete.drain(..left_out);
+        for sentence in self.detail.iter_mut().chain(&mut self.failure) {
+            if sentence.len() > MAX_SENTENCE {
+                let places = sentence.char_indices().map(|(place, _)| place);
+                let end = places.take_while(|place| *place <= MAX_SENTENCE).last();
+                sentence.truncate(end.unwrap_or(0));
+                sentence.push_str(" ...");
+            }
+        }
+        self
+    }
 }
 
 /// A complete file.
@@ -195,5 +225,35 @@ impl Format {
             Self::Core => "core",
             Self::Minidump => "minidump",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::Channel;
+
+    #[test]
+    fn whatever_a_process_chose_an_outcome_fits_into_a_message() {
+        let missing = |number: usize| Missing {
+            step: format!("module {number}"),
+            reason: "\u{1}".repeat(4096),
+        };
+        let outcome = Outcome {
+            incomplete: (0..1000)
+                .map(missing)
+                .chain([Missing {
+                    step: "core.zst".to_owned(),
+                    reason: "too large".to_owned(),
+                }])
+                .collect(),
+            detail: Some("\u{1}\u{fffd}".repeat(100_000)),
+            failure: Some("\u{1}".repeat(100_000)),
+            ..Outcome::default()
+        };
+        let told = outcome.abridged();
+        assert_eq!(told.incomplete.last().unwrap().step, "core.zst");
+        let (mut ours, _theirs) = Channel::pair().unwrap();
+        ours.send(&told, Vec::new()).unwrap();
     }
 }

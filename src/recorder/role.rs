@@ -104,7 +104,7 @@ fn work() -> Result<(), RoleError> {
         &mut count,
     );
     fail::point("recorder.written");
-    channel.send_waiting(&FromRecorder::Done(Box::new(outcome)), Vec::new())?;
+    channel.send_waiting(&FromRecorder::Done(Box::new(outcome.abridged())), Vec::new())?;
     let (Some(unfinished), Some(job), Some(copy)) = (unfinished, order.job.core, order.copy) else {
         return Ok(());
     };
@@ -112,7 +112,7 @@ fn work() -> Result<(), RoleError> {
     fail::point("recorder.core");
     let outcome = unfinished.finish(&job, &copy, &outputs);
     fail::point("recorder.core.written");
-    channel.send_waiting(&FromRecorder::Done(Box::new(outcome)), Vec::new())?;
+    channel.send_waiting(&FromRecorder::Done(Box::new(outcome.abridged())), Vec::new())?;
     Ok(())
 }
 

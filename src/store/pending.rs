@@ -166,8 +166,10 @@ impl PendingReport {
         Ok(())
     }
 
-    /// Replaces the small record by another, where no full report will come.
-    pub fn replace_small(self, report: &Report) -> Result<(), StoreError> {
+    /// Replaces the small record by another, where no full report will come: its parts are given up.
+    pub fn replace_small(self, report: &Report, parts: Vec<Part>) -> Result<(), StoreError> {
+        // The new record takes the temporary name of one of them.
+        drop(parts);
         let part = self.open_part(MODEL)?;
         let json = serde_json::to_vec(report)?;
         (&part.file).write_all(&json).context(WRITE, &self.path)?;

@@ -162,6 +162,19 @@ fn without_a_commit_the_small_record_stands() {
 }
 
 #[test]
+fn the_small_record_is_replaced_where_the_full_one_is_given_up() {
+    let place = Place::new();
+    let id = id(0, 1);
+    let pending = place.write(&id);
+    let parts = pending.open_parts(&PARTS).unwrap();
+    let mut replaced = small(&id);
+    replaced.missing("report", "the recorder took too long");
+    pending.replace_small(&replaced, parts).unwrap();
+    assert_eq!(place.store.load(&id).unwrap(), replaced);
+    assert_eq!(place.names().len(), 1, "{:?}", place.names());
+}
+
+#[test]
 fn a_draft_that_is_dropped_leaves_nothing() {
     let place = Place::new();
     drop(place.store.begin(&id(0, 1)).unwrap());

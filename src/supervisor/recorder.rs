@@ -148,7 +148,7 @@ impl Recorder {
         let signal = self.child.wait().ok().and_then(|status| status.signal());
         match signal {
             Some(signal) => format!("the recorder died of {}", SigNo(signal)),
-            None => "the recorder died".to_owned(),
+            None => "the recorder ended without an outcome".to_owned(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Report, Sickbay, fixture};
+use crate::support::{Report, Sickbay, fixture, run};
 
 const WORKERS: usize = 200;
 const VICTIM: usize = 117;
@@ -27,6 +27,25 @@ fn one_of_200_threads_faults() {
     says_what_happened(&report);
     says_where(&report, &outcome.stdout);
     shows_every_thread(&report);
+}
+
+/// What a report lacks can be more than a message holds.
+#[test]
+fn hundreds_of_modules_with_long_paths() {
+    for [count, depth] in [["40", "17"], ["1200", "0"]] {
+        let sickbay = Sickbay::new();
+        let mut command = sickbay.run_command(fixture("mapped"), &[count, depth]);
+        let outcome = run(command.current_dir(sickbay.scratch()));
+        assert_eq!(outcome.code(), 139, "{outcome:#?}");
+        let report = sickbay.only_report();
+        assert_eq!(
+            report.text("fault.cause"),
+            "null pointer dereference",
+            "{outcome:#?}"
+        );
+        assert!(report.list("incomplete").len() > 30, "{report:?}");
+        assert!(!outcome.stderr.contains("small record"), "{outcome:#?}");
+    }
 }
 
 fn says_what_happened(report: &Report) {

@@ -451,7 +451,7 @@ impl Recording {
         let capture = match capture {
             Ok(capture) => capture,
             Err(reason) => {
-                let small = conclude_small(&headline, pending, small, &reason);
+                let small = conclude_small(&headline, pending, Vec::new(), small, &reason);
                 self.concluded.push(small);
                 return None;
             }

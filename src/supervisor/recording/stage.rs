@@ -183,7 +183,7 @@ impl Running {
         let names: Vec<&str> = formats.iter().map(|format| format.file_name()).collect();
         let parts = match incident.pending.open_parts(&names) {
             Ok(parts) => parts,
-            Err(error) => return Err(Box::new(incident.conclude_small(&error.to_string()))),
+            Err(error) => return Err(Box::new(incident.conclude_small(Vec::new(), &error.to_string()))),
         };
         match Recorder::start(&order, &parts) {
             Ok(recorder) => {
@@ -196,7 +196,7 @@ impl Running {
                     deadline: Instant::now() + RECORDER_TIME,
                 })
             }
-            Err(error) => Err(Box::new(incident.conclude_small(&error.to_string()))),
+            Err(error) => Err(Box::new(incident.conclude_small(parts, &error.to_string()))),
         }
     }
 
@@ -214,7 +214,7 @@ impl Running {
         let job = &mut order.job;
         let less = job.reading.less().and_then(|less| Some((less, less.left_out()?)));
         let Some((less, left_out)) = less else {
-            return Err(Box::new(incident.conclude_small(reason)));
+            return Err(Box::new(incident.conclude_small(Vec::new(), reason)));
         };
         job.reading = less;
         job.occurrences = job.occurrences.or(recorder.counted());
@@ -237,10 +237,10 @@ impl Running {
         } = self;
         let outcome = match finished {
             Finished::Done(outcome) => outcome,
-            Finished::Failed(reason) => return (incident.conclude_small(&reason), None),
+            Finished::Failed(reason) => return (incident.conclude_small(parts, &reason), None),
         };
         if let Some(reason) = &outcome.failure {
-            return (incident.conclude_small(reason), None);
+            return (incident.conclude_small(parts, reason), None);
         }
         let Incident {
             headline,
@@ -274,9 +274,9 @@ impl Running {
 }
 
 impl Incident {
-    /// Leaves the small record as all there is, with the reason in it.
-    fn conclude_small(self, reason: &str) -> Concluded {
-        conclude_small(&self.headline, self.pending, self.small, reason)
+    /// Leaves the small record as all there is, with the reason in it. `parts` of the full one are given up.
+    fn conclude_small(self, parts: Vec<Part>, reason: &str) -> Concluded {
+        conclude_small(&self.headline, self.pending, parts, self.small, reason)
     }
 }
 
@@ -289,17 +289,18 @@ pub(super) fn complete(outcome: &Outcome, mut parts: Vec<Part>) -> Vec<Part> {
     parts
 }
 
-/// Leaves the small record as all there is, with the reason in it.
+/// Leaves the small record as all there is, with the reason in it. `parts` of the full one are given up.
 pub(super) fn conclude_small(
     headline: &str,
     pending: PendingReport,
+    parts: Vec<Part>,
     mut small: Report,
     reason: &str,
 ) -> Concluded {
     small.incomplete.clear();
     small.missing("report", reason);
     let path = pending.path().to_owned();
-    let line = match pending.replace_small(&small) {
+    let line = match pending.replace_small(&small, parts) {
         Ok(()) => only_small(headline, reason, &path),
         Err(error) => only_small(headline, format_args!("{reason} ({error})"), &path),
     };
