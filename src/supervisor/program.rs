@@ -1,7 +1,7 @@
 //! Starting a program so that its first instruction is traced already.
 //!
 //! The child is this same binary in the role of launcher: it waits behind a gate until the tracer has seized it,
-//! gives itself the signal state that our caller had chosen, and execs the program. The seizure survives exec, so
+//! gives itself the signal state and the closed standard descriptors that our caller had chosen, and execs the program. The seizure survives exec, so
 //! nothing of the program runs untraced. The front is the child's natural parent and the tracer another
 //! process, because a parent that is the tracer as well would not be told of group-stops (kernel/exit.c,
 //! `wait_consider_task`).
@@ -25,7 +25,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
 use crate::sys::Pid;
-use crate::sys::process::{self, SignalState};
+use crate::sys::process::{self, Inheritance};
 
 /// This very binary, whatever became of its path.
 pub(super) const OURSELVES: &str = "/proc/self/exe";
@@ -61,14 +61,17 @@ impl Program {
     pub(super) fn prepare(command: &[OsString], files: FileLimit) -> io::Result<Self> {
         let (inside, mut outside) = UnixStream::pair()?;
         fcntl(&inside, FcntlArg::F_SETFD(FdFlag::empty()))?;
-        let state = process::inherited_signal_state();
+        let Inheritance {
+            mask,
+            ignored,
+            closed,
+        } = process::inheritance();
         let (soft, _) = files;
         let child = Command::new(OURSELVES)
             .arg0("sickbay")
             .arg("launch")
             .arg(inside.as_raw_fd().to_string())
-            .arg(format!("{:x}", state.mask))
-            .arg(format!("{:x}", state.ignored))
+            .args([mask, ignored, closed].map(|bits| format!("{bits:x}")))
             .arg(soft.to_string())
             .args(command)
             .spawn()?;
@@ -94,11 +97,11 @@ impl Program {
     }
 }
 
-/// The role of the launcher: `launch GATE MASK IGNORED FILES COMMAND...`, started by [`Program::prepare`] alone.
+/// The role of the launcher: `launch GATE MASK IGNORED CLOSED FILES COMMAND...`, started by [`Program::prepare`] alone.
 pub fn launcher(arguments: Vec<OsString>) -> ExitCode {
     let Some(Order {
         gate,
-        state,
+        inheritance,
         files,
         command,
     }) = Order::parse(arguments)
@@ -118,7 +121,6 @@ pub fn launcher(arguments: Vec<OsString>) -> ExitCode {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, files, hard);
     }
-    process::restore_signal_state(state);
     let mut command = Command::new(program);
     command.args(rest);
     for (name, value) in addressed_anew(front, |name| std::env::var(name).ok()) {
@@ -127,7 +129,7 @@ pub fn launcher(arguments: Vec<OsString>) -> ExitCode {
             None => command.env_remove(name),
         };
     }
-    let error = command.exec();
+    let error = process::exec(command, inheritance);
     log::error!("cannot run '{}': {error}", program.display());
     ExitCode::from(if error.kind() == io::ErrorKind::NotFound {
         NOT_FOUND
@@ -162,7 +164,7 @@ fn addressed_anew(
 /// What a launcher is told.
 struct Order {
     gate: OwnedFd,
-    state: SignalState,
+    inheritance: Inheritance,
     files: rlim_t,
     command: Vec<OsString>,
 }
@@ -171,13 +173,17 @@ impl Order {
     fn parse(arguments: Vec<OsString>) -> Option<Self> {
         let mut words = arguments.into_iter();
         let gate = words.next()?.to_str()?.parse().ok()?;
-        let mask = u64::from_str_radix(words.next()?.to_str()?, 16).ok()?;
-        let ignored = u64::from_str_radix(words.next()?.to_str()?, 16).ok()?;
+        let mut bits = || u64::from_str_radix(words.next()?.to_str()?, 16).ok();
+        let inheritance = Inheritance {
+            mask: bits()?,
+            ignored: bits()?,
+            closed: bits()?,
+        };
         let files = words.next()?.to_str()?.parse().ok()?;
         let gate = process::inherited_descriptor(gate).ok()?;
         Some(Self {
             gate,
-            state: SignalState { mask, ignored },
+            inheritance,
             files,
             command: words.collect(),
         })

@@ -9,11 +9,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use nix::sys::signal::SigSet;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::raw::WithRawSiginfo;
 
 use crate::sys::SigNo;
-use crate::sys::process::{bit, inherited_signal_state};
+use crate::sys::process::{self, bit, inheritance};
 use crate::sys::signal::SigInfo;
 use crate::sys::signal_queue::SignalQueue;
 
@@ -68,10 +69,13 @@ impl Signals {
         let (read, write) = UnixStream::pair()?;
         // What our caller had us ignore stays ignored when the terminal sends it (a script's background job), and
         // a hang-up always (nohup(1)).
-        let ignored = inherited_signal_state().ignored;
+        let ignored = inheritance().ignored;
         let caught = CAUGHT
             .iter()
             .filter(|signal| **signal != libc::SIGHUP || ignored & bit(SigNo::HUP) == 0);
+        process::fail_at_the_limit_of_file_sizes();
+        // What our caller had blocked is blocked in the program; here it would never be heard of.
+        SigSet::empty().thread_set_mask()?;
         let delivery = SignalDelivery::with_pipe(read, write, WithRawSiginfo, caught)?;
         Ok(Self {
             delivery,

@@ -1,12 +1,16 @@
-//! This process: the signal state it was started with, and what a role needs to set up before its work.
+//! This process: what it was started with, and what a role needs to set up before its work.
 //!
-//! A program that `run` starts must find the signal mask and the ignored signals that our caller had chosen.
-//! Rust's runtime ignores SIGPIPE before `main`, and spawning a child resets the mask; so both are noted
-//! before the runtime starts (`.init_array`, run by the C library's start-up code) and restored before exec.
+//! A program that `run` starts must find the signal mask, the ignored signals and the closed standard descriptors that our
+//! caller had chosen. Rust's runtime ignores SIGPIPE and opens `/dev/null` for what is closed before `main`, and
+//! posix_spawn(3) of the C library ignores signals 32 and 33 in each child; so all is noted before the runtime starts
+//! (`.init_array`, run by the C library's start-up code) and restored by [`exec`], of the signals with the kernel's own
+//! calls: the C library's refuse those two.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -17,50 +21,77 @@ use super::{Pid, SigNo};
 
 static INHERITED_MASK: AtomicU64 = AtomicU64::new(0);
 static INHERITED_IGNORED: AtomicU64 = AtomicU64::new(0);
+static INHERITED_CLOSED: AtomicU64 = AtomicU64::new(0);
+
+/// Size of a signal set, as the kernel's calls want to be told.
+const SET_SIZE: usize = 8;
+/// The standard descriptors.
+const STANDARD: [i32; 3] = [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO];
 
 // SAFETY: the loader calls every pointer in this section once, before `main`, with arguments that a function
 // without parameters leaves alone.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static NOTE_SIGNAL_STATE: extern "C" fn() = note_signal_state;
+static NOTE_INHERITANCE: extern "C" fn() = note_inheritance;
 
-/// Blocked and ignored signals, bit n - 1 for signal n.
+/// What a program is started with, by its starter's choice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SignalState {
-    /// The blocked ones.
+pub struct Inheritance {
+    /// Blocked signals, bit n - 1 for signal n.
     pub mask: u64,
-    /// The ignored ones.
+    /// Ignored signals, likewise.
     pub ignored: u64,
+    /// Standard descriptors that are closed, bit n for descriptor n.
+    pub closed: u64,
 }
 
-/// The signal state that this program was started with.
-pub fn inherited_signal_state() -> SignalState {
-    SignalState {
+/// What this program was started with.
+pub fn inheritance() -> Inheritance {
+    Inheritance {
         mask: INHERITED_MASK.load(Ordering::Relaxed),
         ignored: INHERITED_IGNORED.load(Ordering::Relaxed),
+        closed: INHERITED_CLOSED.load(Ordering::Relaxed),
     }
 }
 
-/// Gives this process that signal state, handlers aside: exec resets them by itself.
-pub fn restore_signal_state(state: SignalState) {
-    for number in (1..=SIGNAL_MAX).filter(|number| *number != libc::SIGKILL && *number != libc::SIGSTOP) {
-        let handler = if state.ignored & bit(SigNo(number)) == 0 {
-            libc::SIG_DFL
-        } else {
-            libc::SIG_IGN
-        };
-        set_disposition(SigNo(number), handler);
-    }
-    // SAFETY: the kernel's own call with a live 8-byte mask; the C library's would refuse signals 32 and 33.
+/// Replaces this program by another that is to find just that. Returns only where it fails.
+pub fn exec(mut command: Command, inheritance: Inheritance) -> io::Error {
+    // SAFETY: there is no fork, so any code may run there; it comes behind the standard library's own resetting of SIGPIPE.
     unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const state.mask,
-            0_usize,
-            8_usize,
-        )
+        command.pre_exec(move || {
+            inheritance.restore();
+            Ok(())
+        })
     };
+    command.exec()
+}
+
+impl Inheritance {
+    /// Handlers aside: exec resets them by itself.
+    fn restore(&self) {
+        for signal in signals().filter(|signal| !matches!(signal.0, libc::SIGKILL | libc::SIGSTOP)) {
+            let ignored = self.ignored & bit(signal) != 0;
+            set_disposition(signal, if ignored { libc::SIG_IGN } else { libc::SIG_DFL });
+        }
+        // SAFETY: a live mask of that size.
+        unsafe {
+            let mask = &raw const self.mask;
+            libc::syscall(
+                libc::SYS_rt_sigprocmask,
+                libc::SIG_SETMASK,
+                mask,
+                0_usize,
+                SET_SIZE,
+            )
+        };
+        for descriptor in STANDARD
+            .into_iter()
+            .filter(|number| self.closed >> number & 1 != 0)
+        {
+            // SAFETY: a plain number, for which the runtime had opened `/dev/null`.
+            unsafe { libc::close(descriptor) };
+        }
+    }
 }
 
 /// Lets go of what is the program's: stdin, stdout, and whatever else our caller had left open for it.
@@ -128,9 +159,16 @@ pub fn become_a_role() {
     for signal in [SigNo::HUP, SigNo::INT, SigNo::QUIT, SigNo::TERM, SigNo::TSTP] {
         set_disposition(signal, libc::SIG_IGN);
     }
+    fail_at_the_limit_of_file_sizes();
     // SAFETY: plain integers; this process has opened no descriptor of its own yet. A kernel before 5.9 has no such
     // call, and they stay open.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+}
+
+/// Has writing beyond that limit (`RLIMIT_FSIZE`), which our caller may have set for the program, fail with `EFBIG`
+/// instead of ending this process by SIGXFSZ.
+pub fn fail_at_the_limit_of_file_sizes() {
+    set_disposition(SigNo(libc::SIGXFSZ), libc::SIG_IGN);
 }
 
 /// Ends a process that is ours to end. One that is gone already needs no ending.
@@ -187,34 +225,76 @@ pub const fn bit(signal: SigNo) -> u64 {
     }
 }
 
-fn set_disposition(signal: SigNo, handler: libc::sighandler_t) {
-    // SAFETY: SIG_DFL and SIG_IGN install no code.
-    unsafe { libc::signal(signal.0, handler) };
+fn signals() -> impl Iterator<Item = SigNo> {
+    (1..=SIGNAL_MAX).map(SigNo)
 }
 
-extern "C" fn note_signal_state() {
-    let mut mask = 0_u64;
-    // SAFETY: a null new set asks for the current one; `mask` is live and of the kernel's size.
+/// `struct sigaction` of the kernel (include/linux/signal_types.h), the same on all 64-bit architectures that have a
+/// restorer.
+#[repr(C)]
+#[derive(Default)]
+struct KernelAction {
+    handler: libc::sighandler_t,
+    flags: libc::c_ulong,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Sets a disposition that is no handler, for all signals alike.
+fn set_disposition(signal: SigNo, handler: libc::sighandler_t) {
+    let action = KernelAction {
+        handler,
+        ..KernelAction::default()
+    };
+    // SAFETY: `action` is live and of the kernel's layout; SIG_DFL and SIG_IGN install no code.
     unsafe {
-        let none = std::ptr::null::<u64>();
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal.0,
+            &raw const action,
+            0_usize,
+            SET_SIZE,
+        )
+    };
+}
+
+fn is_ignored(signal: SigNo) -> bool {
+    let mut action = KernelAction::default();
+    // SAFETY: a null new action asks for the current one; `action` is live and of the kernel's layout.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal.0,
+            0_usize,
+            &raw mut action,
+            SET_SIZE,
+        )
+    };
+    action.handler == libc::SIG_IGN
+}
+
+extern "C" fn note_inheritance() {
+    let mut mask = 0_u64;
+    // SAFETY: a null new set asks for the current one; `mask` is live and of that size.
+    unsafe {
+        let mask = &raw mut mask;
         libc::syscall(
             libc::SYS_rt_sigprocmask,
             libc::SIG_SETMASK,
-            none,
-            &raw mut mask,
-            8_usize,
+            0_usize,
+            mask,
+            SET_SIZE,
         )
     };
-    let mut ignored = 0_u64;
-    for number in 1..=SIGNAL_MAX {
-        // SAFETY: sigaction is plain data, all zero is a valid value.
-        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-        // SAFETY: a null new action asks for the current one.
-        let known = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) } == 0;
-        if known && action.sa_sigaction == libc::SIG_IGN {
-            ignored |= bit(SigNo(number));
-        }
-    }
+    let ignored = signals().filter(|signal| is_ignored(*signal)).map(bit).sum();
+    // SAFETY: asks about numbers only.
+    let is_closed = |number: &i32| unsafe { libc::fcntl(*number, libc::F_GETFD) } < 0;
+    let closed = STANDARD
+        .into_iter()
+        .filter(is_closed)
+        .map(|number| 1 << number)
+        .sum();
     INHERITED_MASK.store(mask, Ordering::Relaxed);
     INHERITED_IGNORED.store(ignored, Ordering::Relaxed);
+    INHERITED_CLOSED.store(closed, Ordering::Relaxed);
 }

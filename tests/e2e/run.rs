@@ -77,20 +77,86 @@ fn what_a_program_inherits_is_unchanged() {
     same_both_ways("cut -d' ' -f7 /proc/self/stat; cat /proc/self/oom_score_adj /proc/self/cgroup");
 }
 
-#[test]
-fn a_program_started_with_ignored_signals_keeps_them() {
+/// Runs a shell script plain and supervised, started with exactly these signals ignored and blocked and these descriptors
+/// closed, and requires that it writes the same to the file `$0`.
+#[track_caller]
+fn same_when_given(ignored: u64, blocked: u64, closed: &str, script: &str) {
     let sickbay = Sickbay::new();
-    let show = ["-c", "trap '' HUP USR1; exec \"$@\"", "sh"];
-    let plain = run(Command::new("/bin/sh")
-        .args(show)
-        .args(["grep", "SigIgn", "/proc/self/status"]));
-    let supervised = sickbay.run_command("grep", &["SigIgn", "/proc/self/status"]);
-    let mut command = Command::new("/bin/sh");
-    command
-        .args(show)
-        .arg(supervised.get_program())
-        .args(supervised.get_args());
-    assert_eq!(run(&mut command).stdout, plain.stdout);
+    let given = || {
+        let mut command = Command::new(fixture("given"));
+        command.args([format!("{ignored:x}"), format!("{blocked:x}"), closed.to_owned()]);
+        command
+    };
+    let said = |name: &str, command: &mut Command| {
+        let file = sickbay.scratch().join(name);
+        let outcome = run(command.args(["/bin/sh", "-c", script]).arg(&file));
+        assert_eq!(outcome.code(), 0, "{outcome:#?}");
+        std::fs::read_to_string(file).unwrap()
+    };
+    let plain = said("plain", &mut given());
+    let mut supervised = given();
+    supervised.arg(Sickbay::program()).args(["run", "--state-dir"]);
+    let supervised = said("supervised", supervised.arg(sickbay.state()).arg("--"));
+    assert!(!plain.is_empty());
+    assert_eq!(
+        supervised, plain,
+        "ignored {ignored:x}, blocked {blocked:x}, closed {closed}"
+    );
+}
+
+/// The tests' own way of starting programs ignores some signals and resets others, so neither side is started by it.
+#[test]
+fn a_program_keeps_the_signals_that_it_was_started_with() {
+    let bit = |signal: i32| 1_u64 << (signal - 1);
+    let unused = bit(libc::SIGKILL) | bit(libc::SIGSTOP);
+    let of_the_c_library = bit(32) | bit(33);
+    let states = [
+        (0, 0),
+        (bit(libc::SIGPIPE), 0),
+        (bit(libc::SIGHUP) | bit(libc::SIGUSR1), bit(libc::SIGPIPE)),
+        (of_the_c_library, of_the_c_library),
+        (!unused, 0),
+        (bit(libc::SIGXFSZ), !unused),
+    ];
+    for (ignored, blocked) in states {
+        same_when_given(
+            ignored,
+            blocked,
+            "-",
+            "exec grep -E '^Sig(Ign|Blk)' /proc/self/status >\"$0\"",
+        );
+    }
+}
+
+#[test]
+fn descriptors_that_were_closed_stay_closed_for_the_program() {
+    let script = "for number in 0 1 2; do test -e /proc/$$/fd/$number && open=\"$open $number\"; done
+                  echo \"open:$open\" >\"$0\"";
+    for closed in ["0", "1", "2", "02", "012"] {
+        same_when_given(0, 0, closed, script);
+    }
+}
+
+/// A limit of the size of files is for the program. What it keeps the supervisor from is said.
+#[test]
+fn a_limit_of_file_sizes_ends_the_program_only() {
+    let sickbay = Sickbay::new();
+    let supervised = sickbay.run_command(fixture("die"), &["null-write"]);
+    let mut command = Command::new("/bin/bash");
+    command.args(["-c", "ulimit -f 0; \"$@\"", "bash"]);
+    let outcome = run(command.arg(supervised.get_program()).args(supervised.get_args()));
+    assert_eq!(outcome.code(), 139, "{outcome:#?}");
+    assert!(outcome.stderr.contains("file too large"), "{outcome:#?}");
+    assert!(sickbay.reports().is_empty());
+
+    let script = "ulimit -f 0; trap 'echo told; exit 3' XFSZ; echo x >\"$0\"";
+    let file = sickbay.scratch().join("file");
+    let outcome = sickbay.run("/bin/bash", &["-c", script, file.to_str().unwrap()]);
+    assert_eq!(
+        (outcome.code(), outcome.stdout.as_str()),
+        (3, "told\n"),
+        "{outcome:#?}"
+    );
 }
 
 #[test]
