@@ -7,7 +7,7 @@ use anyhow::bail;
 use crate::config::{self, Config, Format, Ladder, LoadError, Loaded, Service, UnknownFormat, Unusable};
 use crate::daemon::SettingsError;
 use crate::daemon::control::ClientError;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::supervisor::{FrontError, Options, Refusal};
 
 use super::state_dir::StateDir;
@@ -70,10 +70,10 @@ impl ServiceOptions {
             service.report.formats = formats;
         }
         let state_dir = self.state_dir.state_dir.or(config.store.state_dir);
-        let store = Store::open(&StateDir { state_dir }.resolve()?)?;
+        let state_dir = StateDir { state_dir }.resolve().map_err(StoreError::from);
         Ok(Options {
             service,
-            store,
+            store: state_dir.and_then(|path| Store::open(&path)),
             retention: config.store.retention,
             quiet: self.quiet,
         })

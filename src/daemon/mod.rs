@@ -95,7 +95,7 @@ impl Daemon {
         raise_file_limit();
         let now = Instant::now();
         let limits = settings.config().store.retention;
-        let mut recording = Recording::new(store, limits);
+        let mut recording = Recording::new(Ok(store), limits);
         recording.retain(limits);
         Self {
             settings,

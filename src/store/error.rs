@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use thiserror::Error;
 
+use super::NoStateDir;
+
 /// An operation on the store failed.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -19,6 +21,9 @@ pub enum StoreError {
         /// Why not.
         errno: Errno,
     },
+    /// Nobody says where reports go.
+    #[error(transparent)]
+    Nowhere(#[from] NoStateDir),
     /// Anybody could exchange the reports under our hands.
     #[error("cannot use {}: others may write to it; remove that permission or use --state-dir", .path.display())]
     Insecure {
@@ -115,6 +120,7 @@ impl fmt::Display for Reason {
             Errno::ENOSPC => "no space left on device; free space or use --state-dir",
             Errno::EDQUOT => "disk quota exceeded; free space or use --state-dir",
             Errno::EACCES | Errno::EPERM => "permission denied; run as its owner or use --state-dir",
+            Errno::EFBIG => "file too large; raise the limit of file sizes (ulimit -f) or use --state-dir",
             Errno::EROFS => "read-only file system; use --state-dir",
             Errno::ENOTDIR => "not a directory; remove what is in its place or use --state-dir",
             Errno::ELOOP => "a symbolic link, which is not followed; remove it or use --state-dir",

@@ -246,27 +246,48 @@ fn an_empty_configuration_is_none() {
     sickbay.only_report();
 }
 
-/// Supervises a fault with a state directory that cannot be used: either refuses before it starts the program,
-/// or the program ends as it would have; the directory is named in both cases.
+/// Supervises a fault with a state directory that cannot be used: the program runs all the same, and what is lost is
+/// said, once at the start and once for the fault.
 #[track_caller]
-fn unusable_state(state: &Path) {
+fn unusable_state(state: &Path, reason: &str) {
     let mut command = Command::new(Sickbay::program());
-    command
-        .arg("run")
-        .arg("--state-dir")
-        .arg(state)
-        .arg("--")
-        .arg(fixture("workers"))
-        .args(["4", "2"]);
-    let outcome = run(&mut command);
-    let started = outcome.stdout.starts_with("ready");
-    assert_eq!(
-        outcome.code(),
-        if started { 139 } else { FAILURE },
-        "{outcome:#?}"
-    );
-    let said = outcome.messages().concat();
-    assert!(said.contains(state.to_str().unwrap()), "{outcome:#?}");
+    command.arg("run").arg("--state-dir").arg(state);
+    let outcome = run(command.arg("--").arg(fixture("workers")).args(["4", "2"]));
+    assert_eq!(outcome.code(), 139, "{outcome:#?}");
+    assert!(outcome.stdout.starts_with("ready"), "{outcome:#?}");
+    let [warned, fault] = outcome.messages()[..] else {
+        panic!("two messages: {outcome:#?}");
+    };
+    for text in ["no report can be kept", state.to_str().unwrap(), reason] {
+        assert!(warned.contains(text), "{text:?} is missing: {outcome:#?}");
+    }
+    told_without_report(fault);
+    assert!(fault.contains(reason), "{outcome:#?}");
+}
+
+/// What the front knows of a fault is in its line, where no report can tell.
+#[track_caller]
+fn told_without_report(line: &str) {
+    for text in [
+        "took SIGSEGV (SEGV_MAPERR) at address 0x",
+        "pc 0x",
+        "/workers+0x",
+        "delivered",
+        "no report: ",
+    ] {
+        assert!(line.contains(text), "{text:?} is missing: {line}");
+    }
+}
+
+/// Whoever attaches can mend it first: nothing waits for that.
+#[test]
+fn attaching_without_a_state_directory() {
+    let mut program = spawn(Command::new(fixture("die")).arg("wait"));
+    program.stdout_line("ready");
+    let mut command = Command::new(Sickbay::program());
+    command.args(["attach", "--state-dir", "/proc/sickbay-state"]);
+    let outcome = run(command.args(["--pid", &program.pid().to_string()]));
+    refused(&outcome, FAILURE, &["/proc/sickbay-state"]);
 }
 
 #[test]
@@ -282,13 +303,13 @@ fn a_state_directory_that_is_a_file() {
     let scene = tempfile::tempdir().unwrap();
     let file = scene.path().join("state");
     std::fs::write(&file, "").unwrap();
-    unusable_state(&file);
+    unusable_state(&file, "not a directory");
 }
 
 #[test]
 fn a_state_directory_that_is_unwritable() {
     // Even root writes nothing here.
-    unusable_state(Path::new("/proc/sickbay-state"));
+    unusable_state(Path::new("/proc/sickbay-state"), "no such file or directory");
 }
 
 /// A small file system that is full; unmounted when dropped.
@@ -306,6 +327,10 @@ impl FullDisk {
         }
         let _ = std::fs::write(disk.0.path().join("filler"), vec![0; 60 * 1024]);
         Some(disk)
+    }
+
+    fn fill(&self) {
+        let _ = std::fs::write(self.0.path().join("rest"), vec![0; 64 * 1024]);
     }
 }
 
@@ -333,8 +358,35 @@ fn a_state_directory_that_is_full() {
         .args(["100", "2"]);
     let outcome = run(&mut command);
     assert_eq!(outcome.code(), 139, "{outcome:#?}");
-    assert!(
-        !outcome.messages().is_empty(),
-        "a full disk is said: {outcome:#?}"
+    let told = outcome.messages().concat();
+    assert!(told.contains("no space left on device"), "{outcome:#?}");
+}
+
+/// Without room for the small record the line on stderr is all there is.
+#[test]
+fn a_disk_that_fills_up_while_the_program_runs() {
+    if !is_root() {
+        return skip("mounting needs root");
+    }
+    let Some(disk) = FullDisk::mount() else {
+        return skip("this machine does not let root mount a tmpfs");
+    };
+    let mut command = Command::new(Sickbay::program());
+    command.arg("run").arg("--state-dir").arg(disk.0.path());
+    let mut supervisor = spawn(
+        command
+            .arg("--")
+            .arg(fixture("workers"))
+            .args(["4", "2", "stdin"]),
     );
+    supervisor.stdout_line("ready");
+    disk.fill();
+    supervisor.write("go\n");
+    let outcome = supervisor.finish();
+    assert_eq!(outcome.code(), 139, "{outcome:#?}");
+    let [fault] = outcome.messages()[..] else {
+        panic!("one message: {outcome:#?}");
+    };
+    told_without_report(fault);
+    assert!(fault.contains("no space left on device"), "{outcome:#?}");
 }

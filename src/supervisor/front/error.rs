@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::service::Absent;
+use crate::store::StoreError;
 use crate::supervisor::tracer::StartError;
 use crate::supervisor::watch::{MAX_RESTARTS, Refusal};
 use crate::sys::Pid;
@@ -16,6 +17,9 @@ pub enum FrontError {
     /// There is nothing to attach to.
     #[error("cannot attach: {0}")]
     Absent(#[from] Absent),
+    /// Reports cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// There is no tracer.
     #[error(transparent)]
     Tracer(#[from] StartError),

@@ -25,7 +25,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::config::{Retention, Service};
 use crate::service::Finder;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, pidfd, process};
 
@@ -47,12 +47,20 @@ use on_demand::OnDemand;
 pub struct Options {
     /// The service, with everything that is configured for it.
     pub service: Service,
-    /// Where reports go.
-    pub store: Store,
+    /// Where reports go, or why they cannot be kept.
+    pub store: Result<Store, StoreError>,
     /// How many of them are kept.
     pub retention: Retention,
     /// Whether only errors are said on stderr.
     pub quiet: bool,
+}
+
+impl Options {
+    /// Refuses where no report can be kept: what runs already needs no supervision that nobody learns from.
+    fn with_reports(self) -> Result<Self, StoreError> {
+        let store = Ok(self.store?);
+        Ok(Self { store, ..self })
+    }
 }
 
 /// How a watch ended.
@@ -86,8 +94,13 @@ pub struct Front {
 }
 
 impl Front {
-    /// Runs a program under supervision until it ends.
+    /// Runs a program under supervision until it ends. It runs although no report can be kept.
     pub fn run(options: Options, command: &[OsString]) -> Result<Outcome, FrontError> {
+        if let Err(error) = &options.store {
+            console::say(&format!(
+                "no report can be kept: {error}; the program is supervised all the same"
+            ));
+        }
         let mut front = Self::new(options, None)?;
         let caught = front.signals.take_those_for_a_program();
         caught.map_err(system("handle signals"))?;
@@ -105,14 +118,14 @@ impl Front {
 
     /// Watches running processes until they end, or somebody asks to let go.
     pub fn attach(options: Options, processes: &[Pid]) -> Result<Outcome, FrontError> {
-        let mut front = Self::new(options, None)?;
+        let mut front = Self::new(options.with_reports()?, None)?;
         front.take_up(processes)?;
         front.serve()
     }
 
     /// Watches whatever that finder finds, now and later, until somebody asks to let go. There must be something now.
     pub fn follow(options: Options, finder: Finder) -> Result<Outcome, FrontError> {
-        let mut front = Self::new(options, Some(finder))?;
+        let mut front = Self::new(options.with_reports()?, Some(finder))?;
         front.surroundings = Some(Surroundings::new());
         front.look()?;
         match front.followed.absent() {

@@ -31,7 +31,7 @@ impl Front {
     /// Copies one process while it runs, and lets it go. None: nobody wanted to wait for the report.
     pub fn capture(mut options: Options, process: Pid) -> Result<Option<Captured>, FrontError> {
         options.service.children = false;
-        let mut front = Self::new(options, None)?;
+        let mut front = Self::new(options.with_reports()?, None)?;
         front.on_demand = Some(OnDemand {
             process,
             partial: None,

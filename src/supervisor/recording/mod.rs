@@ -24,6 +24,7 @@ use crate::report::Report;
 use crate::report::words::{count, duration};
 use crate::service::Identity;
 use crate::store::{Id, PendingReport, Store, StoreError};
+use crate::sys::signal::code_name;
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, fail};
 
@@ -35,7 +36,7 @@ use super::{oom, seccomp};
 use finishing::Finishing;
 use retention::Retained;
 pub(crate) use stage::Concluded;
-use stage::{Running, Waiting, action, conclude_small};
+use stage::{Running, Waiting, action, conclude_small, outcome_of};
 
 /// Recorders that run at once.
 const MAX_RECORDERS: usize = 4;
@@ -50,7 +51,7 @@ const MAX_WAITING_IN_ALL: usize = 256;
 /// Incidents on their way into the store.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    store: Store,
+    store: Result<Store, StoreError>,
     retained: Retained,
     /// Whether our stderr is the supervised program's as well.
     runs_program: bool,
@@ -67,6 +68,8 @@ struct News {
     process: Pid,
     number: Option<u64>,
     headline: String,
+    /// What else there is to say where no report can.
+    facts: String,
     time_us: i64,
     expected: usize,
     /// What was decided and may still change.
@@ -76,7 +79,8 @@ struct News {
 }
 
 impl Recording {
-    pub(crate) fn new(store: Store, limits: Retention) -> Self {
+    /// Without a store, what happens is said all the same.
+    pub(crate) fn new(store: Result<Store, StoreError>, limits: Retention) -> Self {
         Self {
             store,
             retained: Retained::new(limits, Instant::now()),
@@ -115,6 +119,7 @@ impl Recording {
                 "{} ({}): thread {} ({}) took {}",
                 incident.comm, incident.process, incident.thread_name, incident.tid, incident.signal
             ),
+            facts: facts(&incident),
             time_us: incident.time_us,
             expected: incident.more + usize::from(!incident.settled),
             unsettled: (!incident.settled).then(|| incident.verdict.clone()),
@@ -152,6 +157,7 @@ impl Recording {
                 count(captured.threads, "thread"),
                 duration(captured.pause_us)
             ),
+            facts: String::new(),
             time_us: captured.time_us,
             expected: captured.more,
             unsettled: None,
@@ -193,6 +199,7 @@ impl Recording {
             process: end.process,
             number: None,
             headline: format!("{} ({}) {what}", end.comm, end.process),
+            facts: String::new(),
             time_us: end.time_us,
             expected: 0,
             unsettled: None,
@@ -292,7 +299,9 @@ impl Recording {
         if !concluded.is_empty() {
             self.retained.hurry(now);
         }
-        self.retained.hold(&self.store, now);
+        if let Ok(store) = &self.store {
+            self.retained.hold(store, now);
+        }
         concluded
     }
 
@@ -318,7 +327,8 @@ impl Recording {
         let finishing = self.finishing.iter().map(|finishing| finishing.deadline);
         let collectors = self.waiting.iter().filter_map(|waiting| waiting.logs.deadline());
         let recorders = recorders.chain(finishing).chain(collectors);
-        recorders.chain([self.retained.due()]).min()
+        let retained = self.store.is_ok().then(|| self.retained.due());
+        recorders.chain(retained).min()
     }
 
     /// Whether nothing is under way.
@@ -410,6 +420,7 @@ impl Recording {
             process,
             number,
             headline,
+            facts,
             time_us,
             expected,
             unsettled,
@@ -434,7 +445,7 @@ impl Recording {
         };
         let pending = match self.begin(id, &small) {
             Ok(pending) => pending,
-            Err(error) => return Some(format!("{headline}; no report: {error}")),
+            Err(reason) => return Some(format!("{headline}{facts}; no report: {reason}")),
         };
         fail::point("front.incident.small");
         let mut descriptors = descriptors.into_iter();
@@ -478,17 +489,19 @@ impl Recording {
     }
 
     /// Writes the small record. On a full disk older reports go for it, as far as the limits want room.
-    fn begin(&mut self, id: &Id, small: &Report) -> Result<PendingReport, StoreError> {
-        let create = |store: &Store| store.begin(id)?.create_small(small);
-        match create(&self.store) {
+    fn begin(&mut self, id: &Id, small: &Report) -> Result<PendingReport, String> {
+        let store = self.store.as_ref().map_err(ToString::to_string)?;
+        let create = || store.begin(id)?.create_small(small);
+        let created = match create() {
             Err(error) if error.is_full() => {
                 let now = Instant::now();
                 self.retained.hurry(now);
-                self.retained.hold(&self.store, now);
-                create(&self.store)
+                self.retained.hold(store, now);
+                create()
             }
             created => created,
-        }
+        };
+        created.map_err(|error| error.to_string())
     }
 
     fn finished(&mut self, place: usize) -> Option<Finished> {
@@ -496,9 +509,9 @@ impl Recording {
         let overdue = Instant::now() >= running.deadline;
         let (store, service) = (&self.store, &running.incident.service);
         let count = |fingerprint: &str| {
-            store
-                .count(service, fingerprint)
-                .map_err(|error| error.to_string())
+            let store = store.as_ref().map_err(ToString::to_string)?;
+            let counted = store.count(service, fingerprint);
+            counted.map_err(|error| error.to_string())
         };
         running.recorder.finished(overdue, count)
     }
@@ -506,8 +519,30 @@ impl Recording {
 
 fn id(service: &Service, news: &News) -> Result<Id, String> {
     let time = jiff::Timestamp::from_microsecond(news.time_us).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    Id::new(time, &service.name, news.process)
-        .map_err(|error| format!("{}; no report: cannot draw a random id: {error}", news.headline))
+    Id::new(time, &service.name, news.process).map_err(|error| {
+        let News { headline, facts, .. } = news;
+        format!("{headline}{facts}; no report: cannot draw a random id: {error}")
+    })
+}
+
+/// What the tracer's message says of a fault, beyond its headline.
+fn facts(incident: &Incident) -> String {
+    let code = incident.code.and_then(|code| code_name(incident.signal, code));
+    let place = incident.module.as_ref().zip(incident.offset);
+    [
+        code.map(|name| format!(" ({name})")),
+        incident
+            .address
+            .map(|address| format!(" at address {address:#x}")),
+        incident.pc.map(|pc| format!(", pc {pc:#x}")),
+        place.map(|(module, offset)| format!(" in {module}+{offset:#x}")),
+        incident
+            .settled
+            .then(|| outcome_of(incident.verdict.taken.name())),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The core that a service wants of its processes.

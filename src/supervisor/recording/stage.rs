@@ -346,12 +346,17 @@ fn line(headline: &str, outcome: &Outcome, small: &Report, path: &Path) -> Strin
         // Its path is what the verb prints.
         return format!("{headline}{detail}");
     }
-    let action = match small.action.taken.as_deref().unwrap_or_default() {
+    let action = outcome_of(small.action.taken.as_deref().unwrap_or_default());
+    format!("{headline}{detail}{action}; report {}", path.display())
+}
+
+/// What became of the signal, in a line for the operator; nothing without an action.
+pub(super) fn outcome_of(action: &str) -> String {
+    match action {
         "" => String::new(),
         "deliver" => "; delivered".to_owned(),
         "suppress" => "; suppressed".to_owned(),
         "throw" => "; turned into an exception".to_owned(),
         other => format!("; isolated by {other}"),
-    };
-    format!("{headline}{detail}{action}; report {}", path.display())
+    }
 }
