@@ -86,6 +86,11 @@ impl Passing {
         }
     }
 
+    /// What the program took of that signal so far is not what comes from now on.
+    pub(super) fn forget(&mut self, signal: SigNo) {
+        self.taken.retain(|taken| taken.signal != signal);
+    }
+
     /// The next signal that is to be passed on now.
     pub(super) fn next(&mut self, now: Instant) -> Option<SigInfo> {
         let place = self.held.iter().position(|held| held.due <= now)?;
@@ -179,6 +184,15 @@ mod tests {
         passing.taken(SigNo::CONT, None, now);
         passing.sent(from(SHELL, SigNo::CONT), now);
         assert_eq!(rest(&mut passing, now + GRACE), []);
+    }
+
+    #[test]
+    fn what_was_forgotten_keeps_nothing_back() {
+        let (mut passing, now) = (Passing::default(), Instant::now());
+        passing.taken(SigNo::CONT, None, now);
+        passing.forget(SigNo::CONT);
+        passing.sent(from(SHELL, SigNo::CONT), now);
+        assert_eq!(rest(&mut passing, now + GRACE), [SigNo::CONT]);
     }
 
     #[test]

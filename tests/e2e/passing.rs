@@ -170,6 +170,40 @@ fn a_continued_group_is_not_continued_twice() {
     }
 }
 
+/// Nobody but its parent tells of that then.
+#[test]
+fn a_continued_group_is_not_continued_twice_where_the_tracer_died() {
+    let mut job = job();
+    let tracer = proc::await_all_traced(job.program.as_raw());
+    kill(job.program, Signal::SIGSTOP).unwrap();
+    job.await_told(WaitStatus::Stopped(job.front(), Signal::SIGSTOP));
+    kill(Pid::from_raw(tracer), Signal::SIGKILL).unwrap();
+    await_that("the tracer to be gone", || {
+        let tasks = proc::tasks(job.program.as_raw());
+        tasks.iter().all(|task| task.tracer == 0).then_some(())
+    });
+    killpg(job.front(), Signal::SIGCONT).unwrap();
+    job.await_told(WaitStatus::Continued(job.front()));
+    assert_eq!(job.times("SIGCONT"), 1);
+}
+
+/// What ended one stop is not taken for what is to end the next.
+#[test]
+fn a_program_that_stops_again_is_continued_again() {
+    let mut job = job();
+    for round in 1..=2 {
+        kill(job.program, Signal::SIGSTOP).unwrap();
+        job.await_told(WaitStatus::Stopped(job.front(), Signal::SIGSTOP));
+        kill(job.program, Signal::SIGCONT).unwrap();
+        job.await_told(WaitStatus::Continued(job.front()));
+        kill(job.program, Signal::SIGSTOP).unwrap();
+        job.await_told(WaitStatus::Stopped(job.front(), Signal::SIGSTOP));
+        kill(job.front(), Signal::SIGCONT).unwrap();
+        job.await_told(WaitStatus::Continued(job.front()));
+        assert_eq!(job.times("SIGCONT"), 2 * round);
+    }
+}
+
 /// Sent to the supervisor, as to the program.
 #[test]
 fn a_request_to_stop_is_passed_on_and_then_followed() {

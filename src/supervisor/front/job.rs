@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use crate::supervisor::signals::Meaning;
 use crate::sys::signal::{DefaultAction, SigInfo};
 use crate::sys::wait::{self, ChildChange};
-use crate::sys::{SigNo, pidfd, process};
+use crate::sys::{Pid, SigNo, pidfd, process};
 
 use super::{Front, Outcome};
 
@@ -95,14 +95,23 @@ impl Front {
                     self.let_go(Outcome::Program(status));
                 }
                 Some(ChildChange::Stopped(signal)) => {
-                    // Between two stops it was continued, whether that was seen or not.
+                    // Between two stops it was continued, whether that was seen or not. That was not for this one.
                     self.continued();
+                    self.passing.forget(SigNo::CONT);
                     self.state = State::Stopped;
                     self.stop_by(signal);
                 }
                 Some(ChildChange::Continued) => self.continued(),
                 None => return,
             }
+        }
+    }
+
+    /// The tracer says that the program takes a signal.
+    pub(super) fn took(&mut self, signal: SigNo, sender: Pid) {
+        // That a stopped program continues its parent is told, too; from the tracer it may be news of an earlier time.
+        if signal != SigNo::CONT || self.state != State::Stopped {
+            self.passing.taken(signal, Some(sender), Instant::now());
         }
     }
 

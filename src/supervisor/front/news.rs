@@ -1,7 +1,5 @@
 //! What the watch says, and what follows for the program and for the processes that were attached.
 
-use std::time::Instant;
-
 use crate::config::Action;
 use crate::supervisor::program::Program;
 use crate::supervisor::watch::{News, Refusal};
@@ -54,7 +52,7 @@ impl Front {
             }
             News::Census => None,
             News::Took { signal, sender } => {
-                self.passing.taken(signal, Some(sender), Instant::now());
+                self.took(signal, sender);
                 None
             }
             News::Warning(text) => {
