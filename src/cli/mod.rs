@@ -155,8 +155,26 @@ fn status_of(error: &anyhow::Error) -> ExitCode {
         // Whoever read our output has seen enough.
         return ExitCode::SUCCESS;
     }
-    output::message(format_args!("{error:#}"));
+    output::message(format_args!("{}", told(error)));
     ExitCode::from(watch::status_of(error).unwrap_or(exit::FAILURE))
+}
+
+/// The error and its causes, each said once: many repeat what caused them.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if told.is_empty() {
+            told = text;
+        } else if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        let io = cause.downcast_ref::<io::Error>();
+        if io.and_then(io::Error::raw_os_error) == Some(libc::EMFILE) {
+            told.push_str("; raise the limit of open files (ulimit -n)");
+        }
+    }
+    told
 }
 
 /// What is worth that level goes to stderr, with the name that tells it from the lines of the program that is run.
@@ -166,4 +184,33 @@ fn start_log(level: &str, target: Target) {
         log.format(|line, record| writeln!(line, "sickbay: {}", escaped(&record.args().to_string())));
     }
     log.target(target).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("failed to start it: {source}; look there")]
+    struct Repeats {
+        source: io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = |errno| Repeats {
+            source: io::Error::from_raw_os_error(errno),
+        };
+        let repeated = Err::<(), _>(error(libc::EISDIR)).context("outside").unwrap_err();
+        assert_eq!(
+            told(&repeated),
+            "outside: failed to start it: Is a directory (os error 21); look there"
+        );
+        assert!(
+            told(&error(libc::EMFILE).into())
+                .ends_with("look there; raise the limit of open files (ulimit -n)")
+        );
+    }
 }

@@ -6,9 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::sys::stat::makedev;
 
 use super::{Loaded, Problem, Severity};
 use crate::config::problem::Lines;
@@ -39,6 +42,9 @@ pub enum LoadError {
         /// Why not.
         source: io::Error,
     },
+    /// What would have to be waited for, or has no content.
+    #[error("cannot read configuration {}: it is no regular file; write the configuration to one", .0.display())]
+    NotRegular(PathBuf),
     /// The file is no configuration.
     #[error("cannot read configuration {}: it is larger than {MAX_BYTES} bytes; check the name", .0.display())]
     TooLarge(PathBuf),
@@ -131,7 +137,16 @@ pub fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
         },
     };
     let mut bytes = Vec::new();
-    let opened = File::open(file).map_err(unreadable)?;
+    // A pipe is not waited for.
+    let opened = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(file)
+        .map_err(unreadable)?;
+    let metadata = opened.metadata().map_err(unreadable)?;
+    if !metadata.is_file() && !is_null(&metadata) {
+        return Err(LoadError::NotRegular(file.to_owned()));
+    }
     opened
         .take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)
@@ -140,6 +155,11 @@ pub fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
         return Err(LoadError::TooLarge(file.to_owned()));
     }
     Ok(bytes)
+}
+
+/// Whether it is `/dev/null`, by which a drop-in is masked (memory(4) of the kernel's device numbers: 1, 3).
+fn is_null(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == makedev(1, 3)
 }
 
 fn add_file(loaded: &mut Loaded, file: &Path) -> Result<(), LoadError> {
@@ -279,15 +299,17 @@ mod tests {
 
     #[test]
     fn a_file_without_end_is_refused() {
-        assert!(matches!(
-            load(Path::new("/dev/zero")),
-            Err(LoadError::TooLarge(_))
-        ));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(MAX_BYTES + 1).unwrap();
+        assert!(matches!(load(file.path()), Err(LoadError::TooLarge(_))));
     }
 
     #[test]
-    fn a_directory_is_unreadable() {
+    fn only_regular_files_are_read_and_the_empty_device() {
         let root = tempfile::tempdir().unwrap();
-        assert!(matches!(load(root.path()), Err(LoadError::Unreadable { .. })));
+        for path in [root.path(), Path::new("/dev/zero")] {
+            assert!(matches!(load(path), Err(LoadError::NotRegular(_))), "{path:?}");
+        }
+        assert!(load(Path::new("/dev/null")).is_ok());
     }
 }

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::{Ended, Running, Sickbay, await_that, fixture, proc, run, spawn};
 
@@ -42,6 +43,21 @@ fn every_thread_is_held_and_the_fault_is_reported() {
     let report = sickbay.only_report();
     assert_eq!(report.text("fault.thread_name"), "worker-17");
     assert_eq!(report.list("threads").len(), 51);
+}
+
+/// Asked twice, a front waits for its tracer no longer: its death lets go of everything.
+#[test]
+fn a_second_interrupt_ends_a_tracer_that_does_not_let_go() {
+    let mut program = spawn(Command::new(fixture("die")).arg("wait"));
+    program.stdout_line("ready");
+    let sickbay = Sickbay::new();
+    let (supervisor, _) = sickbay.attach(program.pid());
+    let tracer = proc::await_all_traced(program.pid());
+    kill(Pid::from_raw(tracer), Signal::SIGSTOP).unwrap();
+    supervisor.signal(Signal::SIGTERM);
+    supervisor.signal(Signal::SIGINT);
+    assert_eq!(supervisor.finish().code(), 0);
+    proc::assert_let_go(program.pid());
 }
 
 /// The kernel does what it would have done: core pattern, core flag, exit status.

@@ -390,3 +390,57 @@ fn a_disk_that_fills_up_while_the_program_runs() {
     told_without_report(fault);
     assert!(fault.contains("no space left on device"), "{outcome:#?}");
 }
+
+/// Its parent, this test, has not collected its status yet.
+#[test]
+fn a_process_that_has_ended() {
+    let ended = spawn(&mut Command::new("/bin/true"));
+    let pid = ended.pid();
+    await_that("a zombie", || {
+        let tasks = proc::tasks(pid);
+        tasks.iter().any(|task| task.state == 'Z').then_some(())
+    });
+    let parent = format!("(pid {})", std::process::id());
+    for verb in ["attach", "capture"] {
+        let outcome = run(Sickbay::new().verb(verb).args(["--pid", &pid.to_string()]));
+        let named = format!("cannot attach to {pid}");
+        refused(&outcome, FAILURE, &[&named, "it has ended", &parent]);
+        assert!(!outcome.stderr.contains("attached:"), "{outcome:#?}");
+    }
+}
+
+/// What is no regular file is named, and not waited for.
+#[test]
+fn a_configuration_that_is_no_file() {
+    let sickbay = Sickbay::new();
+    let pipe = sickbay.scratch().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for path in [pipe.as_path(), sickbay.scratch()] {
+        let named = path.to_str().unwrap();
+        let checked = run(Command::new(Sickbay::program()).arg("check").arg(path));
+        refused(&checked, BAD_CONFIGURATION, &[named, "no regular file"]);
+        let mut command = sickbay.verb("run");
+        let started = run(command.arg("--config").arg(path).args(["--", "echo", "started"]));
+        refused(&started, BAD_CONFIGURATION, &[named, "no regular file"]);
+        assert_eq!(started.stdout, "");
+    }
+    assert_eq!(
+        run(Command::new(Sickbay::program()).args(["check", "/dev/null"])).code(),
+        0
+    );
+}
+
+#[test]
+fn too_few_descriptors_are_said_once() {
+    let sickbay = Sickbay::new();
+    let supervised = sickbay.run_command("echo", &["started"]);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -n 6; exec \"$@\"", "sh"]);
+    let outcome = run(command.arg(supervised.get_program()).args(supervised.get_args()));
+    refused(&outcome, FAILURE, &["Too many open files", "ulimit -n"]);
+    assert_eq!(
+        outcome.stderr.matches("Too many open files").count(),
+        1,
+        "{outcome:#?}"
+    );
+}

@@ -1,5 +1,6 @@
 //! Why a watch does not take place, or ends early.
 
+use std::fs;
 use std::io;
 
 use crate::service::Absent;
@@ -38,6 +39,25 @@ pub enum FrontError {
 
 pub(super) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> FrontError {
     move |source| FrontError::System { operation, source }
+}
+
+/// Of a process that is only waited for.
+pub(super) fn ended(process: Pid) -> Refusal {
+    let parent = parent_of(process).map_or_else(String::new, |parent| format!(" {parent}"));
+    Refusal {
+        process,
+        reason: format!("it has ended; only its parent{parent} has not taken notice yet"),
+        permission: false,
+        absent: true,
+    }
+}
+
+/// Name and id, such as "nginx (pid 812)".
+fn parent_of(process: Pid) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
+    let name = fs::read_to_string(format!("/proc/{parent}/comm")).ok()?;
+    Some(format!("{} (pid {parent})", name.trim_end()))
 }
 
 pub(super) fn no_pidfd(process: Pid, source: io::Error) -> FrontError {

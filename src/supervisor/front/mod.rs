@@ -37,7 +37,7 @@ use super::recording::Recording;
 use super::signals::Signals;
 use ends::Ends;
 pub use error::FrontError;
-use error::{no_pidfd, system};
+use error::{ended, no_pidfd, system};
 use job::State;
 pub use on_demand::Captured;
 use on_demand::OnDemand;
@@ -162,6 +162,9 @@ impl Front {
         self.followed.watch.start()?;
         for pid in processes {
             let pidfd = pidfd::open(*pid).map_err(|source| no_pidfd(*pid, source))?;
+            if pidfd::has_ended(&pidfd) {
+                return Err(ended(*pid).into());
+            }
             self.followed.watch.take_up(*pid, Some(pidfd))?;
         }
         Ok(())
