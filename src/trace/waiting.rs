@@ -173,9 +173,11 @@ impl Waiting {
         self.kept.retain(|kept| *kept != tid);
     }
 
-    /// Somebody else may have looked at tracees, answered them, or taken SIGCHLD.
+    /// Somebody else may have looked at tracees, answered them, or taken SIGCHLD or the alarm. An alarm that is taken
+    /// for set and is not would be the end of all sweeps.
     pub fn distrust(&mut self) {
         self.found_is_complete = false;
+        self.alarm_is_set = false;
         self.expect_more();
     }
 
