@@ -51,7 +51,14 @@ impl Action {
     pub const fn available(self) -> bool {
         matches!(
             self,
-            Self::Deliver | Self::Hold | Self::Throw | Self::Exit | Self::Park | Self::Suppress
+            Self::Deliver
+                | Self::Hold
+                | Self::Throw
+                | Self::Unwind
+                | Self::Exit
+                | Self::Park
+                | Self::Suppress
+                | Self::Drain
         )
     }
 

@@ -6,10 +6,12 @@
 //! | [`inject`] | one system call in a stopped thread, which then is in the same stop again |
 //! | [`exit`] | the thread ends, alone |
 //! | [`throw`] | the fault becomes an exception of the program |
+//! | [`unwind`] | the thread ends, its destructors run |
 //! | [`park`] | the thread sleeps for good |
 //! | [`snapshot`] | a copy of the whole process, which never runs |
 //! | [`watch`] | who waits for an isolated thread |
 //! | `landing` | where a system call begins, and what follows if it returns |
+//! | `call` | an outer frame appears to call a function |
 //! | `protections` | what the kernel enforces on a thread |
 //!
 //! Every step here is written for the death of this process in front of the next one. Until a thread has been let go
@@ -17,6 +19,7 @@
 //! lead it back to where it was without us. So whatever happens, the thread takes its signal, or is where the action
 //! wanted it.
 
+mod call;
 pub mod exit;
 pub mod inject;
 mod landing;
@@ -25,4 +28,5 @@ mod protections;
 pub mod sites;
 pub mod snapshot;
 pub mod throw;
+pub mod unwind;
 pub mod watch;

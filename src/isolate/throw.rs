@@ -10,8 +10,8 @@ use crate::diagnose::unwind::OuterFrame;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 
+use super::call::Call;
 use super::inject::Obstacle;
-use super::protections::Protections;
 
 /// How far below the stack pointer the text lies: deeper than anything that runs before the exception has copied it.
 const DEPTH: u64 = 64 << 10;
@@ -26,17 +26,9 @@ pub fn prepare(
     text: &str,
     maps: &Maps,
 ) -> Result<(), Obstacle> {
-    if Protections::read(thread.tid()).shadow_stack {
-        return Err(Obstacle::ShadowStack);
-    }
     let memory = Memory::open(thread.tid());
-    let mut registers = thread.registers()?;
-    frame.registers.apply_to(&mut registers);
-    let sp = registers.sp().checked_sub(8).ok_or(Obstacle::NoStack)?;
-    // As the call left it: the function returns to where the frame goes on.
-    if memory.read_u64(sp) != Some(frame.frame.pc) {
-        return Err(Obstacle::NoStack);
-    }
+    let call = Call::from(thread, frame, &memory)?;
+    let sp = call.sp();
     let place = sp.checked_sub(DEPTH).map(|place| place & !0xf);
     let within = place.filter(|place| {
         maps.find(sp)
@@ -48,6 +40,5 @@ pub fn prepare(
     bytes.retain(|byte| *byte != 0);
     bytes.push(0);
     memory.write(place, &bytes).map_err(|_| Obstacle::NoStack)?;
-    thread.set_registers(&registers.at_function(function, &[place], sp))?;
-    Ok(())
+    call.enter(thread, function, &[place])
 }

@@ -232,18 +232,25 @@ fn obstacle(action: Action, facts: &FaultFacts<'_>) -> Option<String> {
             origin.words()
         ));
     }
+    let means = match action {
+        Action::Drain if facts.main_thread => Action::Park,
+        Action::Drain => Action::Exit,
+        other => other,
+    };
     if let Some(danger) = facts
         .dangers
         .iter()
-        .find(|danger| !danger.allows.contains(&action))
+        .find(|danger| !danger.allows.contains(&means))
     {
         return Some(format!("too dangerous: {}", danger.what));
     }
     match action {
-        Action::Exit if facts.main_thread => {
+        Action::Exit | Action::Unwind if facts.main_thread => {
             Some("not for the main thread: without it /proc tells nothing of the process".to_owned())
         }
-        Action::Hold | Action::Unwind | Action::Exit | Action::Park if facts.single_threaded => {
+        Action::Hold | Action::Unwind | Action::Exit | Action::Park | Action::Drain
+            if facts.single_threaded =>
+        {
             Some("not for the only thread of a process, which would leave nothing".to_owned())
         }
         _ => None,

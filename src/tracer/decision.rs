@@ -14,7 +14,7 @@ use super::dangers;
 use super::hold::Held;
 use super::incident::{Names, facts};
 use super::telling::Place;
-use super::{Tracer, TracerError};
+use super::{Tracer, TracerError, unwinding};
 
 impl Tracer {
     /// Decides about a thread from a copy of it, and begins what is decided.
@@ -57,25 +57,41 @@ impl Tracer {
         let incident = recorded.then(|| self.describe(&fault, &names));
         let mut held = Held::new(fault, walk, maps);
         let mut action = held.choose();
-        while action == Action::Throw {
-            let text = exception_text(held.signal(), diagnosis.as_ref(), &place, function.as_deref());
-            let thrown = self.throwing.prepare(
-                held.thread(),
-                &copied.capture,
-                &copied.files,
-                held.maps(),
-                &text,
-                &mut self.examiner.tables,
-            );
-            match thrown {
-                Ok(()) => break,
-                Err(why) => action = held.pass(&format!("throw is not possible: {why}")),
+        loop {
+            let prepared = match action {
+                Action::Throw => {
+                    let text = exception_text(held.signal(), diagnosis.as_ref(), &place, function.as_deref());
+                    self.throwing.prepare(
+                        held.thread(),
+                        &copied.capture,
+                        &copied.files,
+                        held.maps(),
+                        &text,
+                        &mut self.examiner.tables,
+                    )
+                }
+                Action::Unwind => {
+                    let tables = &mut self.examiner.tables;
+                    unwinding::prepare(held.thread(), &copied, &mut self.throwing, tables)
+                }
+                _ => break,
+            };
+            match prepared {
+                Ok(()) if action == Action::Throw => {
+                    fail::point("tracer.throw.prepared");
+                    self.limits.note_thrown(site, now, &self.service.isolation);
+                }
+                Ok(()) => {
+                    fail::point("tracer.unwind.prepared");
+                    self.limits.note_taken(held.process(), &names.thread, now);
+                    self.note_lost(held.process());
+                }
+                Err(why) => {
+                    action = held.pass(&format!("{action} is not possible: {why}"));
+                    continue;
+                }
             }
-        }
-        if action == Action::Throw {
-            fail::point("tracer.throw.prepared");
             copied.capture.facts.pause.faulting_us = micros(held.since_fault());
-            self.limits.note_thrown(site, now, &self.service.isolation);
             let (fault, decision) = held.end();
             let process = fault.process;
             self.engine.redirect(fault);

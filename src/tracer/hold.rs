@@ -19,7 +19,7 @@ use crate::policy::{Decision, Walk};
 use crate::sys::deadline::Deadline;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::{PtraceError, Stopped};
-use crate::sys::{Pid, SigNo, Tid, fail};
+use crate::sys::{Pid, SigNo, Tid, fail, pidfd};
 use crate::trace::Fault;
 
 use super::telling::verdict;
@@ -115,7 +115,7 @@ impl Held {
         (self.fault, self.walk.end())
     }
 
-    fn process(&self) -> Pid {
+    pub(super) fn process(&self) -> Pid {
         self.fault.process
     }
 
@@ -128,7 +128,7 @@ impl Held {
         let memory = Memory::open(self.tid());
         let waiters = watch::waiters(self.process(), self.tid(), &memory);
         self.next_look = now + BETWEEN_LOOKS.max(began.elapsed() * LOOK_SHARE);
-        let frees = self.action == Action::Exit;
+        let frees = self.ends();
         match waiters.into_iter().next() {
             Some(waiter) if frees && waiter.is_freed_by_exit() => Some(End::Freed(waiter)),
             Some(waiter) => Some(End::Stalled(waiter)),
@@ -136,12 +136,19 @@ impl Held {
         }
     }
 
+    /// Whether the action ends the thread; a main thread that is drained sleeps.
+    fn ends(&self) -> bool {
+        let is_main = self.tid() == self.process().leader();
+        self.action == Action::Exit || self.action == Action::Drain && !is_main
+    }
+
     /// Puts the thread where the action wants it.
     fn prepare(&self) -> Result<(), Obstacle> {
         let sites = self.sites.as_ref().ok_or(Obstacle::NoSite)?;
-        match self.action {
-            Action::Exit => exit::prepare(&self.fault.thread, sites),
-            _ => park::prepare(&self.fault.thread, sites, &self.maps),
+        if self.ends() {
+            exit::prepare(&self.fault.thread, sites)
+        } else {
+            park::prepare(&self.fault.thread, sites, &self.maps)
         }
     }
 }
@@ -236,7 +243,7 @@ impl Tracer {
     fn carry_out(&mut self, mut held: Held) -> Result<(), TracerError> {
         loop {
             match held.action {
-                Action::Exit | Action::Park => match held.prepare() {
+                Action::Exit | Action::Park | Action::Drain => match held.prepare() {
                     Ok(()) => break,
                     Err(why) => held.walk.pass(format!("{} is not possible: {why}", held.action)),
                 },
@@ -246,13 +253,23 @@ impl Tracer {
             }
             held.choose();
         }
-        *self.lost.entry(held.process()).or_default() += 1;
+        self.note_lost(held.process());
         fail::point("tracer.hold.prepared");
+        if held.action == Action::Drain {
+            // Before the thread goes on: if this process dies now, the thread takes its signal.
+            held.walk.note(ask_to_end(held.process()));
+            fail::point("tracer.drain.asked");
+        }
         let number = held.number;
         let (fault, decision) = held.end();
         self.engine.redirect(fault);
         fail::point("tracer.hold.settled");
         self.told(number, decision, None)
+    }
+
+    /// That process has lost a thread.
+    pub(super) fn note_lost(&mut self, process: Pid) {
+        *self.lost.entry(process).or_default() += 1;
     }
 
     fn deliver_held(&mut self, held: Held) -> Result<(), TracerError> {
@@ -276,5 +293,13 @@ impl Tracer {
             Some(number) => self.tell_end(number, verdict(decision), copied),
             None => Ok(()),
         }
+    }
+}
+
+/// Sends SIGTERM to a process; what came of it, as a sentence.
+fn ask_to_end(process: Pid) -> String {
+    match pidfd::open(process).and_then(|process| pidfd::send_signal(&process, SigNo::TERM)) {
+        Ok(()) => "SIGTERM was sent to the process, to end it in its own way".to_owned(),
+        Err(error) => format!("SIGTERM could not be sent to the process: {error}"),
     }
 }

@@ -23,6 +23,7 @@ mod source;
 mod stops;
 mod telling;
 mod throwing;
+mod unwinding;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;

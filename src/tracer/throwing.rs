@@ -19,7 +19,7 @@ const PERSONALITY: &[u8] = b"__gxx_personality_v0";
 /// The most frames that are followed.
 const MAX_FRAMES: usize = 64;
 /// The most that is read of one function's data area, bytes.
-const MAX_AREA: usize = 32 << 10;
+pub(super) const MAX_AREA: usize = 32 << 10;
 /// How many files' symbols are remembered.
 const MAX_FILES: usize = 16;
 
@@ -66,6 +66,11 @@ impl Throwing {
         allocates_safely(&outer.frames[..flight.from], maps)?;
         let frame = &outer.frames[flight.from];
         throw::prepare(thread, frame, symbols.throws, text, maps).map_err(|error| error.to_string())
+    }
+
+    /// The address of C++'s personality routine in the process.
+    pub(super) fn personality(&mut self, capture: &Capture, source: &Files<'_>) -> Option<u64> {
+        Some(self.symbols(capture, source)?.personality)
     }
 
     /// The two functions' addresses in the process.
@@ -125,6 +130,6 @@ fn allocates_safely(popped: &[OuterFrame], maps: &Maps) -> Result<(), String> {
     Ok(())
 }
 
-fn file_name(path: &str) -> &str {
+pub(super) fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }

@@ -15,10 +15,14 @@ impl Subject {
 
     /// So many faults a second at one place become exceptions.
     fn with_rate(sickbay: Sickbay, throws_per_second: u32) -> Self {
-        let sickbay = sickbay.configured(&format!(
-            "[[service]]\nname = \"api\"\non_fault = \"throw\"\n\
-             [service.isolation]\nthrows_per_second = {throws_per_second}\n"
-        ));
+        Self::configured(
+            sickbay,
+            &format!("on_fault = \"throw\"\n[service.isolation]\nthrows_per_second = {throws_per_second}\n"),
+        )
+    }
+
+    fn configured(sickbay: Sickbay, keys: &str) -> Self {
+        let sickbay = sickbay.configured(&format!("[[service]]\nname = \"api\"\n{keys}"));
         let mut supervisor = sickbay.start(fixture("thrower"), &[] as &[&str]);
         supervisor.stdout_line("ready ");
         Self { sickbay, supervisor }
@@ -94,6 +98,48 @@ fn a_place_that_faults_too_often_takes_its_signal() {
     subject.dies_with("it faults more often than 2 times a second at the same place");
 }
 
+/// The thread ends, and what it held is free: its destructors have run.
+#[test]
+fn a_thread_is_unwound_and_ends() {
+    let mut subject = Subject::configured(Sickbay::new(), "on_fault = \"unwind\"\n");
+    subject.supervisor.write("good\nfault\n");
+    assert_eq!(
+        subject.supervisor.stdout_line("joined, "),
+        "state: free, 2 destructors, 0 failed"
+    );
+    assert_eq!(subject.supervisor.ended(), Ended::Exited(0));
+    let report = subject.sickbay.only_report();
+    assert_eq!(report.text("action.taken"), "unwind", "{report:?}");
+}
+
+/// Whoever cannot be unwound takes its signal, and the process never ends in std::terminate.
+#[test]
+fn what_stops_unwinding_is_told_before() {
+    for (request, why) in [
+        ("noexcept", "frame 1 expects no exception"),
+        ("anything", "frame 1 catches everything"),
+        (
+            "inlined",
+            "frame 0 has destructors or handlers that would not run",
+        ),
+    ] {
+        let mut subject = Subject::configured(Sickbay::new(), "on_fault = [\"unwind\"]\n");
+        subject.supervisor.write(&format!("{request}\n"));
+        assert_eq!(
+            subject.supervisor.ended(),
+            Ended::Exited(128 + libc::SIGSEGV),
+            "{request}"
+        );
+        let report = subject.sickbay.only_report();
+        assert_eq!(report.text("action.taken"), "deliver", "{request}: {report:?}");
+        let reason = report.text("action.reason");
+        assert!(
+            reason.contains(&format!("unwind is not possible: {why}")),
+            "{reason}"
+        );
+    }
+}
+
 #[test]
 fn a_program_without_exceptions_is_told_so() {
     let sickbay = Sickbay::new().option("--action", "throw");
@@ -105,14 +151,20 @@ fn a_program_without_exceptions_is_told_so() {
 
 #[cfg(feature = "fail-points")]
 #[test]
-fn a_tracer_that_dies_before_the_throw_leaves_the_signal() {
-    let sickbay = Sickbay::new();
-    let mark = sickbay.scratch().join("mark");
-    let sickbay = sickbay
-        .variable("SICKBAY_FAIL", "tracer.throw.prepared")
-        .variable("SICKBAY_FAIL_MARK", &mark);
-    let mut subject = Subject::start(sickbay);
-    subject.supervisor.write("fault\n");
-    assert_eq!(subject.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
-    assert!(mark.exists());
+fn a_tracer_that_dies_before_the_thread_goes_on_leaves_the_signal() {
+    for action in ["throw", "unwind"] {
+        let sickbay = Sickbay::new();
+        let mark = sickbay.scratch().join("mark");
+        let sickbay = sickbay
+            .variable("SICKBAY_FAIL", format!("tracer.{action}.prepared"))
+            .variable("SICKBAY_FAIL_MARK", &mark);
+        let mut subject = Subject::configured(sickbay, &format!("on_fault = \"{action}\"\n"));
+        subject.supervisor.write("fault\n");
+        assert_eq!(
+            subject.supervisor.ended(),
+            Ended::Exited(128 + libc::SIGSEGV),
+            "{action}"
+        );
+        assert!(mark.exists(), "{action}");
+    }
 }

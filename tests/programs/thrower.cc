@@ -3,7 +3,8 @@
 //   string    passes a null pointer to strlen(3)         noexcept faults below a function that is noexcept
 //   inlined   faults in the function that holds the lock
 //   state     prints "state: locked|free, D destructors, F failed"
-// A request that fails prints "failed: " and what the exception says.
+//   anything catches everything, faults below
+// When the worker has ended, prints "joined, state: ...". A request that fails prints "failed: " and what the exception says.
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -42,6 +43,15 @@ __attribute__((noinline)) static void quietly(volatile int *header) noexcept
     parse(header);
 }
 
+__attribute__((noinline)) static void anything(volatile int *header)
+{
+    try {
+        parse(header);
+    } catch (...) {
+        puts("anything");
+    }
+}
+
 __attribute__((noinline)) static void handle(const std::string &request)
 {
     std::lock_guard<std::mutex> guard(mutex);
@@ -54,6 +64,8 @@ __attribute__((noinline)) static void handle(const std::string &request)
         printf("%zu\n", length(static_cast<const char *>(null)));
     else if (request == "noexcept")
         quietly(static_cast<volatile int *>(null));
+    else if (request == "anything")
+        anything(static_cast<volatile int *>(null));
     else if (request == "inlined")
         *static_cast<volatile int *>(null) = 42;
     puts("ok");
@@ -91,5 +103,7 @@ int main()
 {
     std::thread worker(work);
     worker.join();
+    printf("joined, ");
+    state();
     return 0;
 }

@@ -1,4 +1,5 @@
-//! From which frame a C++ exception would reach a handler, and none of the frames on its way would end the process.
+//! From which frame a C++ exception would reach a handler, or forced unwinding the start of the thread, and none of the
+//! frames on the way would end the process.
 //!
 //! A faulting instruction is no call, so no table knows what an exception there should do: the exception starts from a
 //! caller, as if that had called a function that throws. Where the compiler knew that a callee throws nothing, the
@@ -49,8 +50,38 @@ pub fn flight(
     memory: &dyn MemorySource,
     area: &dyn Fn(u64) -> Vec<u8>,
 ) -> Result<Flight, String> {
-    let frames = &outer.frames;
-    let mut last = "no frame catches it".to_owned();
+    let caught = |from| caught(&outer.frames, from, personality, memory, area);
+    let (from, to) = innermost_start(&outer.frames, "no frame catches it", caught)?;
+    Ok(Flight { from, to })
+}
+
+/// Finds the innermost frame from which forced unwinding (`_Unwind_ForcedUnwind`, as pthread_exit(3) does it) gets to the
+/// start of the thread. `personality` is the routine of C++, where the process has one.
+///
+/// # Errors
+///
+/// Why there is none, as a clause of a sentence.
+pub fn passage(
+    outer: &OuterFrames,
+    personality: Option<u64>,
+    memory: &dyn MemorySource,
+    area: &dyn Fn(u64) -> Vec<u8>,
+) -> Result<usize, String> {
+    if let Some(why) = outer.truncated {
+        return Err(format!("its stack cannot be unwound to its beginning: {why}"));
+    }
+    let passes = |from| passes(&outer.frames, from, personality, memory, area);
+    let (from, ()) = innermost_start(&outer.frames, "it has no frame to start from", passes)?;
+    Ok(from)
+}
+
+/// The innermost frame that `travels` accepts as a start, with what that says of it.
+fn innermost_start<T>(
+    frames: &[OuterFrame],
+    otherwise: &str,
+    travels: impl Fn(usize) -> Result<T, Refusal>,
+) -> Result<(usize, T), String> {
+    let mut last = otherwise.to_owned();
     for from in 1..frames.len().min(MAX_POPPED) {
         let passed = frames[from - 1].procedure;
         if passed.is_some_and(|procedure| procedure.lsda.is_some()) {
@@ -67,8 +98,8 @@ pub fn flight(
         if frames[from].frame.found_by != FoundBy::Cfi || frames[from - 1].frame.kind == FrameKind::Signal {
             return Err(format!("the registers of frame {from} are not all known"));
         }
-        match caught(frames, from, personality, memory, area) {
-            Ok(to) => return Ok(Flight { from, to }),
+        match travels(from) {
+            Ok(found) => return Ok((from, found)),
             Err(Refusal::Here(why)) => last = why,
             Err(Refusal::Everywhere(why)) => return Err(why),
         }
@@ -84,47 +115,82 @@ fn caught(
     memory: &dyn MemorySource,
     area: &dyn Fn(u64) -> Vec<u8>,
 ) -> Result<usize, Refusal> {
-    for (index, outer) in frames.iter().enumerate().skip(from) {
-        if outer.frame.kind != FrameKind::Code {
-            return Err(Refusal::Everywhere(format!("frame {index} is no ordinary code")));
+    for index in from..frames.len() {
+        let clauses = clauses_of(frames, index, from, Some(personality), memory, area)?;
+        if takes(&clauses, index, memory)? {
+            return Ok(index);
         }
-        let Some(procedure) = outer.procedure else {
-            return Err(Refusal::Everywhere(format!("frame {index} has no unwind table")));
-        };
-        let Some(routine) = procedure.personality else {
-            continue;
-        };
-        if routine.resolve(memory) != Some(personality) {
-            return Err(Refusal::Everywhere(format!(
-                "frame {index} is of another language"
-            )));
-        }
-        let Some(start) = procedure.lsda else {
-            continue;
-        };
-        let bytes = area(start);
-        let behind_call = outer.frame.pc.saturating_sub(1);
-        match look_up(&bytes, start, procedure.low, behind_call, memory) {
-            None => {
-                return Err(Refusal::Everywhere(format!(
-                    "the table of frame {index} cannot be read"
-                )));
-            }
-            Some(Outcome::Terminates) if index == from => {
-                return Err(Refusal::Here(format!("frame {index} expects no exception")));
-            }
-            Some(Outcome::Terminates) => {
-                return Err(Refusal::Here(format!("frame {index} is noexcept")));
-            }
-            Some(Outcome::Passes) => {}
-            Some(Outcome::Tried(clauses)) => {
-                if takes(&clauses, index, memory)? {
-                    return Ok(index);
+    }
+    Err(Refusal::Everywhere("no frame catches it".to_owned()))
+}
+
+/// Whether forced unwinding from frame `from` passes all frames.
+fn passes(
+    frames: &[OuterFrame],
+    from: usize,
+    personality: Option<u64>,
+    memory: &dyn MemorySource,
+    area: &dyn Fn(u64) -> Vec<u8>,
+) -> Result<(), Refusal> {
+    for index in from..frames.len() {
+        for clause in clauses_of(frames, index, from, personality, memory, area)? {
+            match clause {
+                // Forced unwinding is no exception of any type that a program names.
+                Clause::Catches(_) => {}
+                Clause::CatchesAll => {
+                    let why = format!("frame {index} catches everything, and may not pass it on");
+                    return Err(Refusal::Here(why));
+                }
+                Clause::Specification => {
+                    return Err(Refusal::Here(format!(
+                        "frame {index} has an exception specification"
+                    )));
                 }
             }
         }
     }
-    Err(Refusal::Everywhere("no frame catches it".to_owned()))
+    Ok(())
+}
+
+/// The clauses that a frame tries on what leaves its call; none where that goes on to the caller.
+fn clauses_of(
+    frames: &[OuterFrame],
+    index: usize,
+    from: usize,
+    personality: Option<u64>,
+    memory: &dyn MemorySource,
+    area: &dyn Fn(u64) -> Vec<u8>,
+) -> Result<Vec<Clause>, Refusal> {
+    let outer = &frames[index];
+    let everywhere = |why: &str| Err(Refusal::Everywhere(format!("frame {index} {why}")));
+    if outer.frame.kind != FrameKind::Code {
+        return everywhere("is no ordinary code");
+    }
+    let Some(procedure) = outer.procedure else {
+        return everywhere("has no unwind table");
+    };
+    let Some(routine) = procedure.personality else {
+        return Ok(Vec::new());
+    };
+    if personality.is_none() || routine.resolve(memory) != personality {
+        return everywhere("is of another language");
+    }
+    let Some(start) = procedure.lsda else {
+        return Ok(Vec::new());
+    };
+    let bytes = area(start);
+    let behind_call = outer.frame.pc.saturating_sub(1);
+    match look_up(&bytes, start, procedure.low, behind_call, memory) {
+        None => Err(Refusal::Everywhere(format!(
+            "the table of frame {index} cannot be read"
+        ))),
+        Some(Outcome::Terminates) if index == from => {
+            Err(Refusal::Here(format!("frame {index} expects no exception")))
+        }
+        Some(Outcome::Terminates) => Err(Refusal::Here(format!("frame {index} is noexcept"))),
+        Some(Outcome::Passes) => Ok(Vec::new()),
+        Some(Outcome::Tried(clauses)) => Ok(clauses),
+    }
 }
 
 /// Whether one of these clauses catches a std::runtime_error.

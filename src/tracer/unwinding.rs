@@ -1,0 +1,67 @@
+//! Whether a thread can be unwound and ended, worked out from its stack in place.
+
+use crate::capture::Capture;
+use crate::capture::fault::Copied;
+use crate::capture::maps::is_c_library;
+use crate::diagnose::unwind::{TableCache, Unwinder, passage};
+use crate::diagnose::{AddressSpace, Image, ModuleSource};
+use crate::isolate::unwind;
+use crate::sys::memory::Memory;
+use crate::sys::ptrace::Stopped;
+
+use super::source::{Files, Live};
+use super::throwing::{MAX_AREA, Throwing, file_name};
+
+/// The function that unwinds and ends the thread that calls it.
+const ENDS: &str = "pthread_exit";
+/// The most frames that are followed.
+const MAX_FRAMES: usize = 512;
+
+/// Puts the thread in front of pthread_exit(3).
+///
+/// # Errors
+///
+/// Why that is not possible, as a clause of a sentence.
+pub(super) fn prepare(
+    thread: &Stopped,
+    copied: &Copied,
+    throwing: &mut Throwing,
+    tables: &mut TableCache,
+) -> Result<(), String> {
+    let Copied { capture, files, .. } = copied;
+    let source = Files { capture, files };
+    let ends = ends(capture, &source)?;
+    let personality = throwing.personality(capture, &source);
+    let memory = Memory::open(thread.tid());
+    let live = Live(&memory);
+    let registers = thread.registers().map_err(|error| error.to_string())?;
+    let space = AddressSpace::of(capture);
+    let mut unwinder = Unwinder::new(&space, &capture.facts.modules, None, &source, tables);
+    let outer = unwinder.outer_frames(&registers, &live, MAX_FRAMES);
+    let area = |address| memory.read_span(address, MAX_AREA);
+    let from = passage(&outer, personality, &live, &area)?;
+    unwind::prepare(thread, &outer.frames[from], ends).map_err(|error| error.to_string())
+}
+
+/// Where pthread_exit(3) is, of a C library that unwinds.
+fn ends(capture: &Capture, source: &dyn ModuleSource) -> Result<u64, String> {
+    let modules = &capture.facts.modules;
+    let has = |is: fn(&str) -> bool| modules.iter().any(|module| is(file_name(&module.path)));
+    if has(|name| name.contains("musl")) {
+        return Err("musl's pthread_exit unwinds no stack".to_owned());
+    }
+    // The C library would load it now, and end the process where it is not there.
+    if !has(|name| name.starts_with("libgcc_s.so")) {
+        return Err("libgcc_s, which unwinds, is not loaded".to_owned());
+    }
+    let of_library = modules.iter().enumerate().filter(|(_, module)| {
+        is_c_library(&module.path) || file_name(&module.path).starts_with("libpthread")
+    });
+    let found = of_library.filter_map(|(index, module)| {
+        let image = Image::open(source, index).ok()?;
+        let (_, address) = *image.exports(&[ENDS]).ok()?.first()?;
+        let linked = image.address_of_offset(module.offset).ok()??;
+        Some(module.low.wrapping_add(address.wrapping_sub(linked)))
+    });
+    found.last().ok_or_else(|| format!("no {ENDS} was found"))
+}
