@@ -37,8 +37,9 @@ deb: build ## build the Debian package, target/sickbay.deb
 programs: setup ## build the sample programs the demonstration and the tests supervise
 	@$(MAKE) --no-print-directory -s -C tests/programs OUT=$(CURDIR)/$(PROGRAMS)
 
-demo: build programs ## supervise a sample server, let one of its threads fault, show the report
+demo: build programs ## let threads of sample servers fault, show the report and what became of the service
 	@tests/demo target/release/sickbay $(PROGRAMS)
+	@tests/demo-isolation target/release/sickbay $(PROGRAMS)
 
 test: setup-test programs ## set everything up and run every test
 	$(CARGO) nextest run --features fail-points

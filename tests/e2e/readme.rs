@@ -120,6 +120,15 @@ fn the_demonstration_prints_what_the_readme_shows() {
     assert_eq!(shown.as_slice(), &printed[..shown.len().min(printed.len())]);
 }
 
+#[test]
+fn isolation_comes_out_as_the_readme_shows() {
+    let outcome = run(Command::new(Path::new(ROOT).join("tests/demo-isolation"))
+        .arg(Sickbay::program())
+        .arg(fixture("requests").parent().unwrap()));
+    assert_eq!(outcome.code(), 0, "{outcome:#?}");
+    assert_eq!(outcome.stdout, blocks("text")[2]);
+}
+
 /// What a hung process says of itself, but for names, ids and addresses.
 #[test]
 fn a_deadlock_is_told_as_the_readme_shows() {
