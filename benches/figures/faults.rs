@@ -192,7 +192,7 @@ fn row(what: &str, threads: usize, goal: &'static str) -> Row {
 }
 
 /// Who waited for how long, and for what.
-fn ledger(report: &Value) -> Vec<(String, f64)> {
+pub(crate) fn ledger(report: &Value) -> Vec<(String, f64)> {
     let pause = &report["pause"];
     let mut entries = vec![
         ("pause of the faulting thread".to_owned(), &pause["faulting_us"]),
@@ -208,7 +208,7 @@ fn ledger(report: &Value) -> Vec<(String, f64)> {
 }
 
 /// Reads the report in a state directory, and removes it.
-fn only_report(state: &Path) -> Result<Value> {
+pub(crate) fn only_report(state: &Path) -> Result<Value> {
     let reports = state.join("reports");
     let mut directories = fs::read_dir(&reports)?.filter_map(|entry| Some(entry.ok()?.path()));
     let report = directories

@@ -1,8 +1,9 @@
 //! Prints the figures of the supervisor beside those of nobody, of the least a tracer can do, and of its peers.
 //!
 //! `cargo bench --bench figures` measures everything; words behind `--` choose among `steady`, `rates`, `silence`,
-//! `attach`, `faults` and `idle`, and `large`, which only runs where it is asked for: it fills 4 GB. Everything is measured on real processes, in rounds in which all that are compared take turns, so that
-//! what else the machine does befalls all of them. Nothing is asserted: a figure says what is, a test what must be.
+//! `attach`, `faults`, `isolate` and `idle`, and `large`, which only runs where it is asked for: it fills 4 GB. Everything
+//! is measured on real processes, in rounds in which all that are compared take turns, so that what else the machine does
+//! befalls all of them. Nothing is asserted: a figure says what is, a test what must be.
 //!
 //! The table goes to stdout, every single measurement to `target/bench.json`, plots of cost against the number of threads
 //! to `target/bench/`.
@@ -10,6 +11,7 @@
 mod attaching;
 mod faults;
 mod idle;
+mod isolating;
 mod machine;
 mod plot;
 mod process;
@@ -53,6 +55,9 @@ fn main() -> Result<()> {
     }
     if wanted("faults") {
         rows.extend(faults::measure(&programs)?);
+    }
+    if wanted("isolate") {
+        rows.extend(isolating::measure(&programs)?);
     }
     if wanted("idle") {
         rows.extend(idle::measure(&programs)?);

@@ -19,6 +19,8 @@ const FULL_CORE: &str =
 pub(crate) struct Programs {
     load: PathBuf,
     floor: PathBuf,
+    /// None without a C++ compiler.
+    thrower: Option<PathBuf>,
     state: TempDir,
 }
 
@@ -57,6 +59,7 @@ impl Programs {
         Ok(Self {
             load: compile("load")?,
             floor: compile("floor")?,
+            thrower: compile_cxx("thrower").ok(),
             state: tempfile::Builder::new().prefix("sickbay-bench-").tempdir()?,
         })
     }
@@ -160,6 +163,11 @@ impl Programs {
     /// Where reports go.
     pub(crate) fn state(&self) -> PathBuf {
         self.state.path().join("state")
+    }
+
+    /// The program that throws, where there is one.
+    pub(crate) fn thrower(&self) -> Option<&Path> {
+        self.thrower.as_deref()
     }
 
     fn floor(&self, arguments: &[&str]) -> Command {
@@ -275,16 +283,24 @@ impl Tracing {
 }
 
 fn compile(name: &str) -> Result<PathBuf> {
+    compile_with("cc", &format!("{name}.c"), name)
+}
+
+fn compile_cxx(name: &str) -> Result<PathBuf> {
+    compile_with("c++", &format!("{name}.cc"), name)
+}
+
+fn compile_with(compiler: &str, source: &str, name: &str) -> Result<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let directory = root.join("target/programs");
     std::fs::create_dir_all(&directory)?;
     let program = directory.join(format!("bench-{name}"));
-    let status = Command::new("cc")
+    let status = Command::new(compiler)
         .args(["-O2", "-Wall", "-Wextra", "-pthread", "-D_GNU_SOURCE", "-o"])
         .arg(&program)
-        .arg(root.join("benches").join(format!("{name}.c")))
+        .arg(root.join("benches").join(source))
         .status()
-        .context("failed to start cc; install gcc")?;
-    ensure!(status.success(), "failed to compile benches/{name}.c");
+        .with_context(|| format!("failed to start {compiler}; install gcc and g++"))?;
+    ensure!(status.success(), "failed to compile benches/{source}");
     Ok(program)
 }

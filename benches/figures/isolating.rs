@@ -1,0 +1,55 @@
+//! From a fault to what is done instead of dying: exceptions per second in one thread, and how long a thread waits that is
+//! to end.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::faults::{ledger, only_report};
+use super::process::{Cpus, Process, Stream};
+use super::subject::{Programs, sickbay};
+use super::table::Row;
+
+const ROUNDS: usize = 3;
+/// For how long exceptions are thrown.
+const TIME: Duration = Duration::from_secs(2);
+/// Every fault is thrown; one report tells how long its thread waited.
+const THROW: &str = "[[service]]\nname = \"bench\"\non_fault = \"throw\"\n[service.isolation]\n\
+    throws_per_second = 1000000\n[service.report]\nmax_per_minute = 1\n";
+
+/// Exceptions out of faults.
+pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
+    let Some(thrower) = programs.thrower() else {
+        return Ok(Vec::new());
+    };
+    let config = programs.scratch().join("throw.toml");
+    fs::write(&config, THROW)?;
+    let mut rate = row("faults turned into exceptions, 1/s", ">= 2,000");
+    let mut wait = row("fault to exception, the first one, us", "<= 1 ms");
+    for _ in 0..ROUNDS {
+        let mut command = Command::new(sickbay());
+        command.arg("run").arg("--state-dir").arg(programs.state());
+        command.arg("--config").arg(&config).args(["--name", "bench", "--"]);
+        command.arg(thrower).arg(TIME.as_secs().to_string());
+        let mut process = Process::start(&mut command, Cpus::Any, Stream::Output)?;
+        let answer = process.hear("caught")?;
+        let caught = answer.split(' ').nth(1).context("no number of exceptions")?;
+        rate.ours.push(caught.parse::<f64>()? / TIME.as_secs_f64());
+        process.end()?;
+        let report = only_report(&programs.state())?;
+        let waited = ledger(&report).into_iter().find(|(name, _)| name == "pause of the faulting thread");
+        wait.ours.push(waited.context("no pause in the report")?.1);
+    }
+    Ok(vec![rate, wait])
+}
+
+fn row(what: &str, goal: &'static str) -> Row {
+    Row {
+        what: what.to_owned(),
+        threads: 1,
+        goal,
+        ..Row::default()
+    }
+}
