@@ -31,7 +31,10 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
     for _ in 0..ROUNDS {
         let mut command = Command::new(sickbay());
         command.arg("run").arg("--state-dir").arg(programs.state());
-        command.arg("--config").arg(&config).args(["--name", "bench", "--"]);
+        command
+            .arg("--config")
+            .arg(&config)
+            .args(["--name", "bench", "--"]);
         command.arg(thrower).arg(TIME.as_secs().to_string());
         let mut process = Process::start(&mut command, Cpus::Any, Stream::Output)?;
         let answer = process.hear("caught")?;
@@ -39,7 +42,9 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
         rate.ours.push(caught.parse::<f64>()? / TIME.as_secs_f64());
         process.end()?;
         let report = only_report(&programs.state())?;
-        let waited = ledger(&report).into_iter().find(|(name, _)| name == "pause of the faulting thread");
+        let waited = ledger(&report)
+            .into_iter()
+            .find(|(name, _)| name == "pause of the faulting thread");
         wait.ours.push(waited.context("no pause in the report")?.1);
     }
     Ok(vec![rate, wait])

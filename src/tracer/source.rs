@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use crate::capture::Capture;
-use crate::diagnose::ModuleSource;
-use crate::diagnose::unwind::MemorySource;
+use crate::diagnose::unwind::{MemorySource, OuterFrames, TableCache, Unwinder};
+use crate::diagnose::{AddressSpace, ModuleSource};
 use crate::sys::memory::Memory;
+use crate::sys::ptrace::Stopped;
 
 /// The memory of a stopped thread.
 pub(super) struct Live<'a>(pub(super) &'a Memory);
@@ -16,6 +17,26 @@ pub(super) struct Live<'a>(pub(super) &'a Memory);
 pub(super) struct Files<'a> {
     pub(super) capture: &'a Capture,
     pub(super) files: &'a [OwnedFd],
+}
+
+impl Files<'_> {
+    /// The outer frames of the thread that the copy is of, with their registers.
+    ///
+    /// # Errors
+    ///
+    /// It has died.
+    pub(super) fn outer_frames(
+        &self,
+        thread: &Stopped,
+        live: &Live<'_>,
+        tables: &mut TableCache,
+        limit: usize,
+    ) -> Result<OuterFrames, String> {
+        let registers = thread.registers().map_err(|error| error.to_string())?;
+        let space = AddressSpace::of(self.capture);
+        let mut unwinder = Unwinder::new(&space, &self.capture.facts.modules, None, self, tables);
+        Ok(unwinder.outer_frames(&registers, live, limit))
+    }
 }
 
 impl MemorySource for Live<'_> {

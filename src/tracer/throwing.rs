@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 
 use crate::capture::Capture;
 use crate::capture::maps::{Maps, is_c_library};
-use crate::diagnose::unwind::{OuterFrame, TableCache, Unwinder, flight};
-use crate::diagnose::{AddressSpace, Image};
+use crate::diagnose::Image;
+use crate::diagnose::unwind::{OuterFrame, TableCache, flight};
 use crate::isolate::throw;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
@@ -57,10 +57,7 @@ impl Throwing {
             .ok_or("the process has no C++ library that throws for others")?;
         let memory = Memory::open(thread.tid());
         let live = Live(&memory);
-        let registers = thread.registers().map_err(|error| error.to_string())?;
-        let space = AddressSpace::of(capture);
-        let mut unwinder = Unwinder::new(&space, &capture.facts.modules, None, &source, tables);
-        let outer = unwinder.outer_frames(&registers, &live, MAX_FRAMES);
+        let outer = source.outer_frames(thread, &live, tables, MAX_FRAMES)?;
         let area = |address| memory.read_span(address, MAX_AREA);
         let flight = flight(&outer, symbols.personality, &live, &area)?;
         allocates_safely(&outer.frames[..flight.from], maps)?;

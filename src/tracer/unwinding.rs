@@ -3,8 +3,8 @@
 use crate::capture::Capture;
 use crate::capture::fault::Copied;
 use crate::capture::maps::is_c_library;
-use crate::diagnose::unwind::{TableCache, Unwinder, passage};
-use crate::diagnose::{AddressSpace, Image, ModuleSource};
+use crate::diagnose::unwind::{TableCache, passage};
+use crate::diagnose::{Image, ModuleSource};
 use crate::isolate::unwind;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
@@ -34,10 +34,7 @@ pub(super) fn prepare(
     let personality = throwing.personality(capture, &source);
     let memory = Memory::open(thread.tid());
     let live = Live(&memory);
-    let registers = thread.registers().map_err(|error| error.to_string())?;
-    let space = AddressSpace::of(capture);
-    let mut unwinder = Unwinder::new(&space, &capture.facts.modules, None, &source, tables);
-    let outer = unwinder.outer_frames(&registers, &live, MAX_FRAMES);
+    let outer = source.outer_frames(thread, &live, tables, MAX_FRAMES)?;
     let area = |address| memory.read_span(address, MAX_AREA);
     let from = passage(&outer, personality, &live, &area)?;
     unwind::prepare(thread, &outer.frames[from], ends).map_err(|error| error.to_string())
