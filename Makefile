@@ -6,7 +6,7 @@ AARCH64    := aarch64-unknown-linux-gnu
 
 BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) dpkg-dev man-db redis-server redis-tools gdb lldb elfutils python3 systemd systemd-container dbus \
-	stress-ng nginx wrk python3-jsonschema python3-pexpect xz-utils chromium golang-go \
+	stress-ng nginx wrk python3-jsonschema python3-pexpect curl xz-utils chromium golang-go \
 	nodejs default-jre-headless erlang-base
 SOAK_PACKAGES  := libpython3.11-testsuite
 # How long each soak goes on that has no end of its own, seconds.

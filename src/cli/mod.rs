@@ -19,6 +19,7 @@ pub mod hold;
 pub mod list;
 pub mod logs;
 pub mod man;
+pub mod metrics;
 mod narrow;
 pub mod output;
 mod pager;
@@ -66,6 +67,7 @@ enum Verb {
     Daemon(daemon::Daemon),
     Status(status::Status),
     Threads(threads::Threads),
+    Metrics(metrics::Metrics),
     Release(release::Release),
     Hold(hold::Hold),
     Reload(reload::Reload),
@@ -124,6 +126,7 @@ impl Verb {
             Self::Daemon(verb) => verb.run(),
             Self::Status(verb) => verb.run(),
             Self::Threads(verb) => verb.run(),
+            Self::Metrics(verb) => verb.run(),
             Self::Release(verb) => verb.run(),
             Self::Hold(verb) => verb.run(),
             Self::Reload(verb) => verb.run(),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`control`] | the socket that operators ask at |
 //! | [`journal`] | one structured entry for each incident |
+//! | `metrics` | numbers for monitoring |
 //! | [`notify`] | what the service manager is told |
 //! | [`reload`] | another configuration, without letting go of what stays configured |
 //! | `requests` | what they ask, and when their answer is due |
@@ -15,6 +16,7 @@
 
 pub mod control;
 mod journal;
+mod metrics;
 mod notify;
 mod reload;
 mod requests;
@@ -39,6 +41,7 @@ use crate::sys::{SigNo, fail};
 
 use control::Control;
 use journal::Journal;
+use metrics::Counters;
 use notify::Notifier;
 use requests::Pending;
 pub use settings::{Settings, SettingsError};
@@ -70,6 +73,7 @@ pub struct Daemon {
     notifier: Notifier,
     control: Option<Control>,
     pending: Vec<Pending>,
+    counters: Counters,
     since: Timestamp,
     stage: Stage,
     next_census: Instant,
@@ -108,6 +112,7 @@ impl Daemon {
             notifier: Notifier::new(),
             control: listen(socket),
             pending: Vec::new(),
+            counters: Counters::default(),
             since: Timestamp::now(),
             stage: Stage::Starting(now + READY),
             next_census: now,
@@ -227,7 +232,9 @@ impl Daemon {
         for service in &mut self.services {
             loop {
                 match service.hear() {
-                    Ok(Some(news)) => take_news(&mut self.recording, &service.watch, news),
+                    Ok(Some(news)) => {
+                        take_news(&mut self.recording, &mut self.counters, &service.watch, news)
+                    }
                     Ok(None) => break,
                     Err(error) => {
                         log::error!("{}: {error}", service.name());
@@ -238,7 +245,7 @@ impl Daemon {
         }
         for watch in &mut self.leaving {
             while let Ok(Some(news)) = watch.hear() {
-                take_news(&mut self.recording, watch, news);
+                take_news(&mut self.recording, &mut self.counters, watch, news);
             }
         }
         self.leaving.retain(|watch| !watch.has_let_go());
@@ -301,7 +308,7 @@ fn followed((service, finder): (crate::config::Service, crate::service::Finder))
     Followed::new(service, Some(finder))
 }
 
-fn take_news(recording: &mut Recording, watch: &Watch, news: News) {
+fn take_news(recording: &mut Recording, counters: &mut Counters, watch: &Watch, news: News) {
     let service = watch.service();
     let name = &service.name;
     let line = match news {
@@ -324,14 +331,19 @@ fn take_news(recording: &mut Recording, watch: &Watch, news: News) {
             None
         }
         News::Ended(end, descriptors) => recording.ended(watch, *end, descriptors),
-        News::Counted(counted) => Some(format!("{counted} faults and ends were counted, not recorded")),
+        News::Counted(counted) => {
+            counters.unrecorded(name, counted);
+            Some(format!("{counted} faults and ends were counted, not recorded"))
+        }
         News::Census | News::Unrecorded(_) | News::Took { .. } => None,
         News::Warning(text) | News::LettingGo(text) | News::Log(text) => Some(text),
         News::Replaced => {
+            counters.tracer_death(name);
             recording.tracer_gone(service);
             Some("the tracer died; the service runs on, and another tracer takes it up again".to_owned())
         }
         News::GivenUp => {
+            counters.tracer_death(name);
             recording.tracer_gone(service);
             Some("tracers die again and again; the service runs on unsupervised for a while".to_owned())
         }

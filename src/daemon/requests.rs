@@ -33,6 +33,9 @@ enum What {
         service: Option<String>,
         until: Instant,
     },
+    Metrics {
+        until: Instant,
+    },
     Release {
         service: String,
     },
@@ -69,7 +72,7 @@ impl Daemon {
     /// When the next answer is due whatever happens.
     pub(super) fn next_answer(&self) -> Option<Instant> {
         let until = |pending: &Pending| match pending.what {
-            What::Status { until, .. } | What::Capture { until, .. } => Some(until),
+            What::Status { until, .. } | What::Metrics { until } | What::Capture { until, .. } => Some(until),
             What::Release { .. } => None,
         };
         self.pending.iter().filter_map(until).min()
@@ -77,6 +80,7 @@ impl Daemon {
 
     /// Notes a report that somebody may be waiting for.
     pub(super) fn note_report(&mut self, concluded: &Concluded) {
+        self.counters.report(&concluded.brief);
         let name = concluded.brief.service.name.as_deref().unwrap_or_default();
         if let Some(service) = self.services.iter_mut().find(|service| service.name() == name) {
             service.reports += 1;
@@ -100,7 +104,7 @@ impl Daemon {
 
     /// Begins what is asked. None: it is done already.
     fn take_request(&mut self, asked: Asked, now: Instant) -> Result<Option<What>, Failure> {
-        if !asked.trusted && !matches!(asked.request, Request::Status { .. }) {
+        if !asked.trusted && !matches!(asked.request, Request::Status { .. } | Request::Metrics) {
             return Err(Failure {
                 reason: Reason::NotPermitted,
                 message: "only root may change what is supervised; try again with sudo".to_owned(),
@@ -111,11 +115,12 @@ impl Daemon {
                 if let Some(name) = &service {
                     self.find(name)?;
                 }
-                for followed in &mut self.services {
-                    followed.watch.ask(now);
-                }
-                let until = now + CENSUS;
+                let until = self.ask_all(now);
                 Ok(Some(What::Status { service, until }))
+            }
+            Request::Metrics => {
+                let until = self.ask_all(now);
+                Ok(Some(What::Metrics { until }))
             }
             Request::Release { service } => {
                 self.find(&service)?.release();
@@ -150,8 +155,12 @@ impl Daemon {
     fn due(&self, what: &What, now: Instant) -> Option<Answer> {
         match what {
             What::Status { service, until } => {
-                let answered = self.services.iter().all(|followed| followed.watch.has_answered());
-                (answered || now >= *until).then(|| Answer::Status(self.answer_status(service.as_deref())))
+                let due = self.all_have_answered() || now >= *until;
+                due.then(|| Answer::Status(self.answer_status(service.as_deref())))
+            }
+            What::Metrics { until } => {
+                let due = self.all_have_answered() || now >= *until;
+                due.then(|| Answer::Metrics(self.counters.text(&self.answer_status(None))))
             }
             What::Release { service } => {
                 let held = |followed: &&Followed| followed.name() == service && !followed.watch.has_let_go();
@@ -164,6 +173,18 @@ impl Daemon {
                 ..
             } => (waiting.is_empty() || now >= *until).then(|| Answer::Captured(written.clone())),
         }
+    }
+
+    /// Asks every tracer how things are; returns when their answers are not waited for any longer.
+    fn ask_all(&mut self, now: Instant) -> Instant {
+        for followed in &mut self.services {
+            followed.watch.ask(now);
+        }
+        now + CENSUS
+    }
+
+    fn all_have_answered(&self) -> bool {
+        self.services.iter().all(|followed| followed.watch.has_answered())
     }
 
     fn reply(&mut self, client: ClientId, answer: &Answer) {

@@ -225,6 +225,41 @@ fn a_service_is_captured_by_the_daemon_that_holds_it() {
 }
 
 #[test]
+fn monitoring_is_told_numbers() {
+    let mut one = workers();
+    let scene = Scene::configured(&by_pid("one", one.pid()));
+    let _daemon = scene.start();
+    proc::await_all_traced(one.pid());
+    one.write("go\n");
+    assert_eq!(one.ended(), Ended::Killed(libc::SIGSEGV, false));
+    let report =
+        "sickbay_reports_total{service=\"one\",kind=\"fault\",signal=\"SIGSEGV\",action=\"deliver\"} 1";
+    let text = await_that("the report to be counted", || {
+        let text = scene.ask(&["metrics"]).stdout;
+        text.lines().any(|line| line == report).then_some(text)
+    });
+    assert!(
+        text.contains("\nsickbay_service_threads{service=\"one\"} "),
+        "{text}"
+    );
+
+    let file = scene.sickbay.scratch().join("sickbay.prom");
+    let written = scene.ask(&["metrics", "--textfile", file.to_str().unwrap()]);
+    assert_eq!(written.code(), 0, "{written:#?}");
+    assert!(std::fs::read_to_string(&file).unwrap().contains(report));
+
+    let curl = Command::new("curl")
+        .args(["--silent", "--fail", "http://localhost/metrics", "--unix-socket"])
+        .arg(scene.socket())
+        .output();
+    let Ok(curl) = curl else {
+        return skip("curl is not installed");
+    };
+    assert!(curl.status.success(), "{curl:?}");
+    assert!(String::from_utf8(curl.stdout).unwrap().contains(report));
+}
+
+#[test]
 fn each_refusal_has_its_status() {
     let scene = Scene::configured(&by_pid("one", std::process::id().cast_signed()));
     let nobody = scene.ask(&["status"]);

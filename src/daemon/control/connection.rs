@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 
+use super::http;
 use super::message::{Answer, Failure, Reason, Request};
 
 /// The longest request, bytes.
@@ -28,6 +29,8 @@ pub(super) struct Connection {
     unsent: Vec<u8>,
     /// Whether a request is being answered.
     busy: bool,
+    /// Whether that is a request over HTTP.
+    http: bool,
     closed: bool,
     deadline: Instant,
 }
@@ -42,6 +45,7 @@ impl Connection {
             received: Vec::new(),
             unsent: Vec::new(),
             busy: false,
+            http: false,
             closed: false,
             deadline: now + PATIENCE,
         })
@@ -82,14 +86,20 @@ impl Connection {
             return Ok(None);
         }
         self.receive(now)?;
-        let Some(end) = self.received.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = self.end_of_request() else {
             return Ok(None);
         };
-        let line: Vec<u8> = self.received.drain(..=end).collect();
-        let request = serde_json::from_slice(&line).map_err(|error| Failure {
-            reason: Reason::Malformed,
-            message: format!("not a request: {error}"),
-        })?;
+        let text: Vec<u8> = self.received.drain(..end).collect();
+        self.http = text.starts_with(http::GET);
+        let request = if self.http {
+            // Monitoring asks for its numbers, under whatever path.
+            Request::Metrics
+        } else {
+            serde_json::from_slice(&text).map_err(|error| Failure {
+                reason: Reason::Malformed,
+                message: format!("not a request: {error}"),
+            })?
+        };
         self.busy = true;
         self.deadline = now + WORK;
         Ok(Some(request))
@@ -99,6 +109,11 @@ impl Connection {
     pub(super) fn answer(&mut self, answer: &Answer, now: Instant) {
         self.busy = false;
         self.deadline = now + PATIENCE;
+        if self.http {
+            self.closed = true;
+            self.unsent.extend(http::response(answer));
+            return self.send(now);
+        }
         match serde_json::to_vec(answer) {
             Ok(bytes) if bytes.len() <= MAX_ANSWER => self.unsent.extend(bytes),
             // Better no answer than half of one.
@@ -125,9 +140,20 @@ impl Connection {
         }
     }
 
+    /// How many of the received bytes are the next request, if it is whole.
+    fn end_of_request(&self) -> Option<usize> {
+        let end: &[u8] = if self.received.starts_with(http::GET) {
+            http::END
+        } else {
+            b"\n"
+        };
+        let place = self.received.windows(end.len()).position(|bytes| bytes == end);
+        place.map(|place| place + end.len())
+    }
+
     fn receive(&mut self, now: Instant) -> Result<(), Failure> {
         let mut bytes = [0; 1024];
-        while !self.received.contains(&b'\n') {
+        while self.end_of_request().is_none() {
             match self.stream.read(&mut bytes) {
                 Ok(0) => {
                     self.closed = true;
@@ -184,6 +210,23 @@ mod tests {
         let mut answer = [0; 64];
         let length = client.read(&mut answer).unwrap();
         assert_eq!(&answer[..length], b"\"done\"\n");
+    }
+
+    #[test]
+    fn monitoring_may_ask_over_http() {
+        let (mut connection, mut client) = pair();
+        let now = Instant::now();
+        client.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n").unwrap();
+        assert_eq!(connection.advance(now).unwrap(), None);
+        client.write_all(b"\r\n").unwrap();
+        assert_eq!(connection.advance(now).unwrap(), Some(Request::Metrics));
+        connection.answer(&Answer::Metrics("a 1\n".to_owned()), now);
+        assert!(connection.is_over(now));
+        drop(connection);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with("Content-Length: 4\r\n\r\na 1\n"), "{answer}");
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         service: Option<String>,
     },
+    /// The numbers for monitoring.
+    Metrics,
     /// Let go of a service until it is to be held again.
     Release {
         /// The service.
@@ -42,6 +44,8 @@ pub enum Request {
 pub enum Answer {
     /// How things are.
     Status(Status),
+    /// The numbers, in Prometheus' text format.
+    Metrics(String),
     /// It is done.
     Done,
     /// The directories of the reports.

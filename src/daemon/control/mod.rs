@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`message`] | requests and answers |
 //! | [`connection`] | one client: lines in, lines out, within bounds |
+//! | [`http`] | the same for monitoring, which speaks HTTP |
 //! | [`client`] | the other end, for the command line |
 //! | [`socket`] | where it is, and who may open it |
 //!
@@ -12,6 +13,7 @@
 
 pub mod client;
 mod connection;
+mod http;
 pub mod message;
 mod socket;
 
