@@ -20,7 +20,7 @@
 //!
 //! ```text
 //! cli/         one file per verb; parses, calls, prints. No logic of its own
-//! daemon/      the long run as the machine's service: many services, reload, the service manager's protocol
+//! daemon/      the long run as the machine's service: many services, reload, control socket, enrolment, metrics
 //! supervisor/  the front: tracers kept alive, incidents and captures on demand handed to recorders
 //! tracer/      the tracer process: the path of ONE fault: capture -> diagnose -> decide -> act -> hand over
 //! recorder/    the recorder process: capture -> report -> files

@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod debug;
 pub mod delete;
 pub mod doctor;
+pub mod enroll;
 pub mod exit;
 pub mod export;
 mod find;
@@ -65,6 +66,7 @@ enum Verb {
     Attach(attach::Attach),
     Capture(capture::Capture),
     Daemon(daemon::Daemon),
+    Enroll(enroll::Enroll),
     Status(status::Status),
     Threads(threads::Threads),
     Metrics(metrics::Metrics),
@@ -124,6 +126,7 @@ impl Verb {
             Self::Attach(verb) => verb.run(),
             Self::Capture(verb) => verb.run(),
             Self::Daemon(verb) => verb.run(),
+            Self::Enroll(verb) => verb.run(),
             Self::Status(verb) => verb.run(),
             Self::Threads(verb) => verb.run(),
             Self::Metrics(verb) => verb.run(),

@@ -1,11 +1,12 @@
 //! `--socket`, for every verb that talks to a daemon, and the talk itself.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 
 use super::exit;
-use crate::daemon::control::{Answer, Client, ClientError, Reason, Request, default_path};
+use crate::daemon::control::{Answer, Client, ClientError, Reason, Request, default_path, enrolment_path};
 
 /// Where the daemon listens.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -22,6 +23,14 @@ impl Socket {
         self.socket
             .clone()
             .or_else(|| default_path(is_root, |name| std::env::var_os(name)))
+    }
+
+    /// Asks the daemon at its socket for enrolment, which is open to all.
+    pub(super) fn enroll(&self, request: &Request, time: Duration) -> anyhow::Result<Answer> {
+        let path = self
+            .path()
+            .context("no place for a control socket; name it with --socket")?;
+        Ok(Client::connect(&enrolment_path(&path))?.ask_within(request, time)?)
     }
 
     /// Asks the daemon.

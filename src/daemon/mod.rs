@@ -39,7 +39,7 @@ use crate::supervisor::signals::{Meaning, Signals};
 use crate::supervisor::watch::{News, Watch};
 use crate::sys::{SigNo, fail};
 
-use control::Control;
+use control::{Access, Control, enrolment_path};
 use journal::Journal;
 use metrics::Counters;
 use notify::Notifier;
@@ -72,6 +72,7 @@ pub struct Daemon {
     journal: Journal,
     notifier: Notifier,
     control: Option<Control>,
+    enrolment: Option<Control>,
     pending: Vec<Pending>,
     counters: Counters,
     since: Timestamp,
@@ -110,7 +111,8 @@ impl Daemon {
             recording,
             journal: Journal::open(),
             notifier: Notifier::new(),
-            control: listen(socket),
+            control: listen(socket, Access::Group),
+            enrolment: listen(socket.map(enrolment_path).as_deref(), Access::All),
             pending: Vec::new(),
             counters: Counters::default(),
             since: Timestamp::now(),
@@ -155,7 +157,8 @@ impl Daemon {
         sources.extend(notices.map(|notices| PollFd::new(notices, PollFlags::POLLIN)));
         sources.extend(self.watches().filter_map(Watch::source));
         sources.extend(self.recording.sources());
-        sources.extend(self.control.iter().flat_map(Control::sources));
+        let doors = self.control.iter().chain(&self.enrolment);
+        sources.extend(doors.clone().flat_map(Control::sources));
         let starting = match self.stage {
             Stage::Starting(until) => Some(until),
             Stage::Running | Stage::Stopping => None,
@@ -164,7 +167,7 @@ impl Daemon {
             Some(self.next_census),
             starting,
             self.recording.deadline(),
-            self.control.as_ref().and_then(Control::deadline),
+            doors.filter_map(Control::deadline).min(),
             self.next_answer(),
         ];
         let looks = self.services.iter().filter_map(Followed::next_look);
@@ -291,9 +294,9 @@ impl Daemon {
 }
 
 /// A daemon without its socket still does its work, and says why nobody can ask it.
-fn listen(socket: Option<&Path>) -> Option<Control> {
+fn listen(socket: Option<&Path>, access: Access) -> Option<Control> {
     let path = socket?;
-    let listened = Control::listen(path);
+    let listened = Control::listen(path, access);
     listened
         .inspect_err(|error| {
             log::error!(

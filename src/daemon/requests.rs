@@ -13,10 +13,12 @@ use crate::sys::Pid;
 
 use super::Daemon;
 use super::control::message::{ServiceStatus, State, Status};
-use super::control::{Answer, Asked, ClientId, Failure, Reason, Request};
+use super::control::{Access, Answer, Asked, ClientId, Failure, Reason, Request};
 
 /// How long tracers may take to say how things are; what they said before stands for those that do not.
 const CENSUS: Duration = Duration::from_millis(80);
+/// How long a process waits to be traced before it starts its program all the same.
+const ENROLMENT: Duration = Duration::from_secs(3);
 /// How long reports of live processes may take.
 const CAPTURES: Duration = Duration::from_secs(100);
 
@@ -39,6 +41,11 @@ enum What {
     Release {
         service: String,
     },
+    Enroll {
+        service: String,
+        process: Pid,
+        until: Instant,
+    },
     Capture {
         service: String,
         /// Processes whose report has not been written.
@@ -52,8 +59,9 @@ impl Daemon {
     /// Takes what clients ask, and answers those whose answer is due.
     pub(super) fn attend_clients(&mut self) {
         let now = Instant::now();
-        let asked = self.control.as_mut().map(|control| control.attend(now));
-        for asked in asked.into_iter().flatten() {
+        let doors = [&mut self.control, &mut self.enrolment].into_iter().flatten();
+        let asked: Vec<Asked> = doors.flat_map(|door| door.attend(now)).collect();
+        for asked in asked {
             let client = asked.client;
             match self.take_request(asked, now) {
                 Ok(Some(what)) => self.pending.push(Pending { client, what }),
@@ -72,7 +80,10 @@ impl Daemon {
     /// When the next answer is due whatever happens.
     pub(super) fn next_answer(&self) -> Option<Instant> {
         let until = |pending: &Pending| match pending.what {
-            What::Status { until, .. } | What::Metrics { until } | What::Capture { until, .. } => Some(until),
+            What::Status { until, .. }
+            | What::Metrics { until }
+            | What::Enroll { until, .. }
+            | What::Capture { until, .. } => Some(until),
             What::Release { .. } => None,
         };
         self.pending.iter().filter_map(until).min()
@@ -104,7 +115,12 @@ impl Daemon {
 
     /// Begins what is asked. None: it is done already.
     fn take_request(&mut self, asked: Asked, now: Instant) -> Result<Option<What>, Failure> {
-        if !asked.trusted && !matches!(asked.request, Request::Status { .. } | Request::Metrics) {
+        if !asked.trusted
+            && !matches!(
+                asked.request,
+                Request::Status { .. } | Request::Metrics | Request::Enroll { .. }
+            )
+        {
             return Err(Failure {
                 reason: Reason::NotPermitted,
                 message: "only root may change what is supervised; try again with sudo".to_owned(),
@@ -131,6 +147,16 @@ impl Daemon {
                 self.find(&service)?.hold(now);
                 log::info!("{service}: taken up again on request");
                 Ok(None)
+            }
+            Request::Enroll { service } => {
+                let process = asked.peer;
+                self.enroll(&service, process, now)?;
+                let until = now + ENROLMENT;
+                Ok(Some(What::Enroll {
+                    service,
+                    process,
+                    until,
+                }))
             }
             Request::Reload => self.reload().map(|()| None).map_err(|error| Failure {
                 reason: Reason::BadConfiguration,
@@ -166,6 +192,26 @@ impl Daemon {
                 let held = |followed: &&Followed| followed.name() == service && !followed.watch.has_let_go();
                 self.services.iter().find(held).is_none().then_some(Answer::Done)
             }
+            What::Enroll {
+                service,
+                process,
+                until,
+            } => {
+                let followed = self.services.iter().find(|followed| followed.name() == service);
+                let held = followed.and_then(|followed| followed.is_held(*process));
+                let failed = |message: String| {
+                    Answer::Failed(Failure {
+                        reason: Reason::Failed,
+                        message,
+                    })
+                };
+                match held {
+                    Some(Ok(())) => Some(Answer::Done),
+                    Some(Err(reason)) => Some(failed(format!("cannot attach to {process}: {reason}"))),
+                    None if now >= *until => Some(failed(format!("{service}: its tracer did not answer"))),
+                    None => None,
+                }
+            }
             What::Capture {
                 waiting,
                 written,
@@ -188,17 +234,30 @@ impl Daemon {
     }
 
     fn reply(&mut self, client: ClientId, answer: &Answer) {
-        if let Some(control) = &mut self.control {
-            control.answer(client, answer);
+        let door = match client.access {
+            Access::Group => &mut self.control,
+            Access::All => &mut self.enrolment,
+        };
+        if let Some(door) = door {
+            door.answer(client, answer);
         }
+    }
+
+    /// Has the process that asks taken up at once, if it is one of that service's.
+    fn enroll(&mut self, name: &str, process: Pid, now: Instant) -> Result<(), Failure> {
+        let service = self.services.iter_mut().find(|service| service.name() == name);
+        let service = service.ok_or_else(|| unknown(name))?;
+        service
+            .enroll(&mut self.surroundings, process, now)
+            .map_err(|reason| Failure {
+                reason: Reason::NotPermitted,
+                message: format!("cannot enrol {process} for {name}: {reason}"),
+            })
     }
 
     fn find(&mut self, name: &str) -> Result<&mut Followed, Failure> {
         let service = self.services.iter_mut().find(|service| service.name() == name);
-        service.ok_or_else(|| Failure {
-            reason: Reason::NotFound,
-            message: format!("no service '{name}' is configured; 'sickbay status' shows which are"),
-        })
+        service.ok_or_else(|| unknown(name))
     }
 
     fn answer_status(&self, name: Option<&str>) -> Status {
@@ -209,6 +268,13 @@ impl Daemon {
             since: self.since,
             services: self.services.iter().filter(wanted).map(status_of).collect(),
         }
+    }
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure {
+        reason: Reason::NotFound,
+        message: format!("no service '{name}' is configured; 'sickbay status' shows which are"),
     }
 }
 

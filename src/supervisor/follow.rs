@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use crate::config::Service;
+use crate::config::{Service, Target};
 use crate::service::{Absent, Cgroups, Finder, Member, Notices};
 use crate::sys::Pid;
 
@@ -174,6 +174,41 @@ impl Followed {
             self.watch.capture(*pid).map_err(|error| error.to_string())?;
         }
         Ok(held)
+    }
+
+    /// Looks at once, for a process that says it belongs to the service. It must be in the service's control group: that
+    /// is not its own to choose.
+    pub(crate) fn enroll(
+        &mut self,
+        surroundings: &mut Surroundings,
+        process: Pid,
+        now: Instant,
+    ) -> Result<(), String> {
+        if self.released {
+            return Err("the service was released; 'sickbay hold' takes it up again".to_owned());
+        }
+        let target = self.watch.service().target.as_ref();
+        if !matches!(target, Some(Target::Unit(_) | Target::Cgroup(_))) {
+            return Err("only a service that is named by unit or cgroup can be enrolled for".to_owned());
+        }
+        self.next_look = Some(now);
+        self.look(surroundings, now).map_err(|error| error.to_string())?;
+        if self.members.contains_key(&process) {
+            Ok(())
+        } else {
+            Err("it is not in the service's control group".to_owned())
+        }
+    }
+
+    /// Whether that process is held, or why it cannot be; none while that is not known.
+    pub(crate) fn is_held(&self, process: Pid) -> Option<Result<(), String>> {
+        if let Some(refused) = self.refused.get(&process) {
+            return Some(Err(refused.reason.clone()));
+        }
+        let mut roots = self.watch.roots().iter();
+        roots
+            .any(|root| root.pid == process && root.attached)
+            .then_some(Ok(()))
     }
 
     /// Why something is not held, if so.

@@ -38,7 +38,7 @@ pub(crate) mod tracer;
 pub(crate) mod watch;
 
 pub use front::{Captured, Front, FrontError, Options, Outcome};
-pub use program::launcher;
+pub use program::{become_as_called, launcher};
 pub use watch::Refusal;
 
 use crate::sys::{Pid, SigNo, pidfd};

@@ -14,7 +14,7 @@
 //! are ours. Nothing can be done here about `NOTIFY_SOCKET`: whose messages count, the manager decides
 //! (`NotifyAccess=`).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -129,6 +129,18 @@ pub fn launcher(arguments: Vec<OsString>) -> ExitCode {
             None => command.env_remove(name),
         };
     }
+    become_program(command, inheritance)
+}
+
+/// Becomes that program, which finds what our own caller has left to us. Returns only where that fails.
+pub fn become_as_called(program: &OsStr, arguments: &[OsString]) -> ExitCode {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    become_program(command, process::inheritance())
+}
+
+fn become_program(command: Command, inheritance: Inheritance) -> ExitCode {
+    let program = command.get_program().to_owned();
     let error = process::exec(command, inheritance);
     log::error!("cannot run '{}': {error}", program.display());
     ExitCode::from(if error.kind() == io::ErrorKind::NotFound {

@@ -457,3 +457,68 @@ fn a_control_group_is_attached_and_followed() {
     proc::assert_let_go(second.pid());
     drop(second);
 }
+
+/// A shell that joins the group and then becomes a program by way of `enroll`.
+fn enrolling(scene: &Scene, group: &Group, service: &str, program: &[&str]) -> Outcome {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]);
+    shell.arg(group.directory.join("cgroup.procs"));
+    shell
+        .arg(Sickbay::program())
+        .args(["enroll", "--service", service]);
+    shell.arg("--socket").arg(scene.socket()).arg("--");
+    run(shell.arg(fixture(program[0])).args(&program[1..]))
+}
+
+#[test]
+fn an_enrolled_program_is_traced_from_its_first_instruction() {
+    let Some(group) = is_root().then(Group::new).flatten() else {
+        return skip("no right to make a control group");
+    };
+    let path = format!("/{}", group.directory.file_name().unwrap().to_str().unwrap());
+    let scene = Scene::configured(&format!("[[service]]\nname = \"group\"\ncgroup = \"{path}\"\n"));
+    // Without a daemon it is said, and the program starts all the same.
+    let alone = enrolling(&scene, &group, "group", &["die", "abort"]);
+    assert_eq!(alone.ended, Ended::Killed(libc::SIGABRT, false), "{alone:#?}");
+    assert_eq!(alone.messages().len(), 1, "{alone:#?}");
+    assert!(alone.stderr.contains("no daemon listens"), "{alone:#?}");
+
+    let mut daemon = scene.start();
+    daemon.stderr_line("sickbay: group: ");
+    let enrolled = enrolling(&scene, &group, "group", &["die", "null-write"]);
+    assert_eq!(
+        enrolled.ended,
+        Ended::Killed(libc::SIGSEGV, false),
+        "{enrolled:#?}"
+    );
+    assert!(enrolled.messages().is_empty(), "{enrolled:#?}");
+    let report = scene.sickbay.awaited_report();
+    assert_eq!(report.text("service.name"), "group");
+    assert_eq!(report.text("signal.name"), "SIGSEGV");
+    assert_eq!(report.text("process.comm"), "die");
+
+    let unknown = enrolling(&scene, &group, "other", &["die", "exit"]);
+    assert!(
+        unknown.stderr.contains("no service 'other' is configured"),
+        "{unknown:#?}"
+    );
+    let mut foreign = Command::new(Sickbay::program());
+    foreign
+        .args(["enroll", "--service", "group", "--socket"])
+        .arg(scene.socket());
+    let foreign = run(foreign.args(["--", "/bin/true"]));
+    assert_eq!(foreign.code(), 0, "{foreign:#?}");
+    assert!(
+        foreign
+            .stderr
+            .contains("it is not in the service's control group"),
+        "{foreign:#?}"
+    );
+
+    // The door that is open to all answers nothing else.
+    let mut client = UnixStream::connect(scene.socket().with_file_name("enroll.sock")).unwrap();
+    client.write_all(b"{\"verb\":\"status\"}\n").unwrap();
+    let mut answer = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(client), &mut answer).unwrap();
+    assert!(answer.contains("not_permitted"), "{answer}");
+}

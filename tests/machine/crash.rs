@@ -112,3 +112,24 @@ fn a_service_that_crashes_and_restarts() {
     let explained = machine.must(&["journalctl", "-x", "--no-pager", &format!("SICKBAY_ID={id}")]);
     assert!(explained.contains(&format!("sickbay show {id}")), "{explained}");
 }
+
+/// The daemon finds a unit's processes some milliseconds after they begin; one that faults before has enrolled.
+#[test]
+fn a_service_that_crashes_at_its_start() {
+    let Some(mut machine) = Machine::new() else {
+        return;
+    };
+    machine.fixture("die");
+    let unit =
+        "[Service]\nUser=nobody\nExecStart=/usr/bin/sickbay enroll --service early -- /opt/die null-write\n";
+    machine.unit("early.service", unit);
+    machine.boot();
+    machine.start_sickbay("[[service]]\nname = \"early\"\nunit = \"early.service\"\n");
+    machine.must(&["systemctl", "start", "early.service"]);
+    let reports = machine.await_reports(1);
+    assert_eq!(reports[0]["service"]["unit"], "early.service");
+    assert_eq!(reports[0]["fault"]["cause"], "null pointer dereference");
+    assert_eq!(reports[0]["process"]["comm"], "die");
+    let failed = || (machine.property("early.service", "Result") == "signal").then_some(());
+    await_that("the service manager to see the signal", failed);
+}

@@ -62,7 +62,12 @@ impl Client {
 
     /// Asks, and waits for the answer. A failure is an error.
     pub fn ask(&mut self, request: &Request) -> Result<Answer, ClientError> {
-        match self.exchange(request) {
+        self.ask_within(request, PATIENCE)
+    }
+
+    /// The same, and gives up after that time.
+    pub fn ask_within(&mut self, request: &Request, time: Duration) -> Result<Answer, ClientError> {
+        match self.exchange(request, time) {
             Ok(Answer::Failed(failure)) => Err(failure.into()),
             Ok(answer) => Ok(answer),
             Err(source) => Err(ClientError::Io {
@@ -72,8 +77,9 @@ impl Client {
         }
     }
 
-    fn exchange(&mut self, request: &Request) -> io::Result<Answer> {
-        self.stream.set_read_timeout(Some(PATIENCE))?;
+    fn exchange(&mut self, request: &Request, time: Duration) -> io::Result<Answer> {
+        self.stream.set_read_timeout(Some(time))?;
+        self.stream.set_write_timeout(Some(time))?;
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         self.stream.write_all(&line)?;

@@ -9,6 +9,8 @@ use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 
+use crate::sys::Pid;
+
 use super::http;
 use super::message::{Answer, Failure, Reason, Request};
 
@@ -25,6 +27,7 @@ const WORK: Duration = Duration::from_secs(120);
 pub(super) struct Connection {
     stream: UnixStream,
     user: u32,
+    peer: Pid,
     received: Vec<u8>,
     unsent: Vec<u8>,
     /// Whether a request is being answered.
@@ -38,10 +41,11 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(stream: UnixStream, now: Instant) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        let user = getsockopt(&stream, PeerCredentials)?.uid();
+        let credentials = getsockopt(&stream, PeerCredentials)?;
         Ok(Self {
             stream,
-            user,
+            user: credentials.uid(),
+            peer: Pid(credentials.pid()),
             received: Vec::new(),
             unsent: Vec::new(),
             busy: false,
@@ -49,6 +53,11 @@ impl Connection {
             closed: false,
             deadline: now + PATIENCE,
         })
+    }
+
+    /// The process that connected, as our pid namespace calls it.
+    pub(super) fn peer(&self) -> Pid {
+        self.peer
     }
 
     pub(super) fn user(&self) -> u32 {

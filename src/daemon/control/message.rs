@@ -29,6 +29,11 @@ pub enum Request {
         /// The service.
         service: String,
     },
+    /// Trace the process that asks, which belongs to that service.
+    Enroll {
+        /// The service.
+        service: String,
+    },
     /// Read the configuration again.
     Reload,
     /// A report of each process of a service, which runs on.
@@ -62,6 +67,23 @@ pub struct Failure {
     pub reason: Reason,
     /// For people, with the next step.
     pub message: String,
+}
+
+impl Request {
+    /// Whether anybody may ask it, of a socket that is open to all.
+    pub(super) fn is_enrolment(&self) -> bool {
+        matches!(self, Self::Enroll { .. })
+    }
+}
+
+impl Failure {
+    /// The answer to all but enrolment, where everybody may connect.
+    pub(super) fn not_here() -> Self {
+        Self {
+            reason: Reason::NotPermitted,
+            message: "this socket is for enrolment alone; ask control.sock".to_owned(),
+        }
+    }
 }
 
 /// Why something is not done, for programs.

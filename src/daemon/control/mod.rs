@@ -22,12 +22,14 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::time::Instant;
 
+use crate::sys::Pid;
 use nix::poll::{PollFd, PollFlags};
 
 pub use client::{Client, ClientError};
 use connection::Connection;
 pub use message::{Answer, Failure, Reason, Request};
-pub use socket::default_path;
+pub(super) use socket::Access;
+pub use socket::{default_path, enrolment_path};
 
 /// The most clients at once, and of one user.
 const MAX_CLIENTS: usize = 64;
@@ -35,7 +37,10 @@ const MAX_CLIENTS_OF_ONE: usize = 16;
 
 /// Names a client for the time of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct ClientId(u64);
+pub(super) struct ClientId {
+    pub(super) access: Access,
+    number: u64,
+}
 
 /// A request, and who asks.
 #[derive(Debug)]
@@ -44,12 +49,15 @@ pub(super) struct Asked {
     pub(super) request: Request,
     /// Whether the client may change anything.
     pub(super) trusted: bool,
+    /// The process that connected.
+    pub(super) peer: Pid,
 }
 
 /// The socket and its clients.
 #[derive(Debug)]
 pub(super) struct Control {
     listener: UnixListener,
+    access: Access,
     /// Removed when the daemon ends.
     _name: socket::Name,
     clients: Vec<(ClientId, Connection)>,
@@ -58,10 +66,11 @@ pub(super) struct Control {
 
 impl Control {
     /// Listens at that path.
-    pub(super) fn listen(path: &std::path::Path) -> io::Result<Self> {
-        let (listener, name) = socket::listen(path)?;
+    pub(super) fn listen(path: &std::path::Path, access: Access) -> io::Result<Self> {
+        let (listener, name) = socket::listen(path, access)?;
         Ok(Self {
             listener,
+            access,
             _name: name,
             clients: Vec::new(),
             next: 0,
@@ -86,10 +95,14 @@ impl Control {
         let mut asked = Vec::new();
         for (id, client) in &mut self.clients {
             match client.advance(now) {
+                Ok(Some(request)) if self.access == Access::All && !request.is_enrolment() => {
+                    client.answer(&Answer::Failed(Failure::not_here()), now);
+                }
                 Ok(Some(request)) => asked.push(Asked {
                     client: *id,
                     request,
                     trusted: client.is_trusted(),
+                    peer: client.peer(),
                 }),
                 Ok(None) => {}
                 Err(failure) => client.answer(&Answer::Failed(failure), now),
@@ -118,7 +131,11 @@ impl Control {
                 && self.clients.iter().filter(of_user).count() < MAX_CLIENTS_OF_ONE
             {
                 self.next += 1;
-                self.clients.push((ClientId(self.next), connection));
+                let id = ClientId {
+                    access: self.access,
+                    number: self.next,
+                };
+                self.clients.push((id, connection));
             }
         }
     }

@@ -11,10 +11,28 @@ use nix::unistd::{Group, chown};
 
 /// The group whose members may ask, besides root.
 const GROUP: &str = "sickbay";
-/// Owner and group may connect.
-const MODE: u32 = 0o660;
-/// The name of the socket in its directory.
+/// The name of the control socket in its directory.
 const NAME: &str = "control.sock";
+/// The name of the socket for enrolment, beside it.
+const ENROLMENT: &str = "enroll.sock";
+
+/// Who may connect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::daemon) enum Access {
+    /// Owner and group.
+    Group,
+    /// Everybody; for enrolment alone.
+    All,
+}
+
+impl Access {
+    const fn mode(self) -> u32 {
+        match self {
+            Self::Group => 0o660,
+            Self::All => 0o666,
+        }
+    }
+}
 
 /// The socket's name in the file system, removed at the end.
 #[derive(Debug)]
@@ -44,8 +62,13 @@ pub fn default_path(is_root: bool, variable: impl Fn(&str) -> Option<std::ffi::O
     directory.map(|directory| directory.join(NAME))
 }
 
+/// Where processes enrol, of the daemon with that control socket.
+pub fn enrolment_path(control: &Path) -> PathBuf {
+    control.with_file_name(ENROLMENT)
+}
+
 /// Listens there; a socket that nobody listens at is replaced.
-pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, Name)> {
+pub(super) fn listen(path: &Path, access: Access) -> io::Result<(UnixListener, Name)> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
@@ -69,7 +92,7 @@ pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, Name)> {
         // Without the right to, root alone may ask.
         let _ = chown(path, None, Some(group.gid));
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(access.mode()))?;
     Ok((listener, Name(path.to_owned())))
 }
 
@@ -81,12 +104,15 @@ mod tests {
     fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("run/control.sock");
-        let (listener, name) = listen(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
-        assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let (listener, name) = listen(&path, Access::Group).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert_eq!(
+            listen(&path, Access::Group).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
         drop(listener);
         std::mem::forget(name);
-        let (_listener, name) = listen(&path).unwrap();
+        let (_listener, name) = listen(&path, Access::Group).unwrap();
         drop(name);
         assert!(!path.exists());
     }
