@@ -157,8 +157,8 @@ impl Daemon {
         sources.extend(notices.map(|notices| PollFd::new(notices, PollFlags::POLLIN)));
         sources.extend(self.watches().filter_map(Watch::source));
         sources.extend(self.recording.sources());
-        let doors = self.control.iter().chain(&self.enrolment);
-        sources.extend(doors.clone().flat_map(Control::sources));
+        let sockets = self.control.iter().chain(&self.enrolment);
+        sources.extend(sockets.clone().flat_map(Control::sources));
         let starting = match self.stage {
             Stage::Starting(until) => Some(until),
             Stage::Running | Stage::Stopping => None,
@@ -167,7 +167,7 @@ impl Daemon {
             Some(self.next_census),
             starting,
             self.recording.deadline(),
-            doors.filter_map(Control::deadline).min(),
+            sockets.filter_map(Control::deadline).min(),
             self.next_answer(),
         ];
         let looks = self.services.iter().filter_map(Followed::next_look);

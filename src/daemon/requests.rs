@@ -59,8 +59,8 @@ impl Daemon {
     /// Takes what clients ask, and answers those whose answer is due.
     pub(super) fn attend_clients(&mut self) {
         let now = Instant::now();
-        let doors = [&mut self.control, &mut self.enrolment].into_iter().flatten();
-        let asked: Vec<Asked> = doors.flat_map(|door| door.attend(now)).collect();
+        let sockets = [&mut self.control, &mut self.enrolment].into_iter().flatten();
+        let asked: Vec<Asked> = sockets.flat_map(|socket| socket.attend(now)).collect();
         for asked in asked {
             let client = asked.client;
             match self.take_request(asked, now) {
@@ -234,12 +234,12 @@ impl Daemon {
     }
 
     fn reply(&mut self, client: ClientId, answer: &Answer) {
-        let door = match client.access {
+        let socket = match client.access {
             Access::Group => &mut self.control,
             Access::All => &mut self.enrolment,
         };
-        if let Some(door) = door {
-            door.answer(client, answer);
+        if let Some(socket) = socket {
+            socket.answer(client, answer);
         }
     }
 

@@ -110,14 +110,14 @@ struct Kept {
 
 /// The reports of one service, oldest first.
 #[derive(Default)]
-struct Shelf {
+struct OfService {
     reports: VecDeque<Kept>,
     bytes: u64,
 }
 
 /// What has to go of these reports, which are given oldest first.
 fn plan(kept: Vec<Kept>, limits: &Retention, space: Space, now: Timestamp) -> Vec<Leaving> {
-    let mut shelves: BTreeMap<String, Shelf> = BTreeMap::new();
+    let mut services: BTreeMap<String, OfService> = BTreeMap::new();
     let mut leaving = Vec::new();
     let max_age = jiff::SignedDuration::try_from(limits.max_age.0).unwrap_or(jiff::SignedDuration::MAX);
     for report in kept {
@@ -125,46 +125,50 @@ fn plan(kept: Vec<Kept>, limits: &Retention, space: Space, now: Timestamp) -> Ve
         if is_old && !report.under_way {
             leaving.push(report.leaves(Reason::MaxAge));
         } else {
-            let shelf = shelves.entry(report.id.service().to_owned()).or_default();
-            shelf.bytes += report.bytes;
-            shelf.reports.push_back(report);
+            let service = services.entry(report.id.service().to_owned()).or_default();
+            service.bytes += report.bytes;
+            service.reports.push_back(report);
         }
     }
     let (most_reports, most_bytes) = (limits.service_max_reports as usize, limits.service_max_size.0);
-    for shelf in shelves.values_mut() {
-        while most_reports > 0 && shelf.reports.len() > most_reports {
-            let Some(report) = shelf.take_oldest() else { break };
+    for service in services.values_mut() {
+        while most_reports > 0 && service.reports.len() > most_reports {
+            let Some(report) = service.take_oldest() else {
+                break;
+            };
             leaving.push(report.leaves(Reason::ServiceMaxReports));
         }
-        while most_bytes > 0 && shelf.bytes > most_bytes {
-            let Some(report) = shelf.take_oldest() else { break };
+        while most_bytes > 0 && service.bytes > most_bytes {
+            let Some(report) = service.take_oldest() else {
+                break;
+            };
             leaving.push(report.leaves(Reason::ServiceMaxSize));
         }
     }
-    let stay: u64 = shelves.values().map(|shelf| shelf.bytes).sum();
+    let stay: u64 = services.values().map(|service| service.bytes).sum();
     let over = match limits.max_size.0 {
         0 => 0,
         max_size => stay.saturating_sub(max_size),
     };
-    take_from_largest(&mut shelves, over, Reason::MaxSize, &mut leaving);
+    take_from_largest(&mut services, over, Reason::MaxSize, &mut leaving);
     let gone: u64 = leaving.iter().map(|leaving| leaving.bytes).sum();
     let wanted = limits.keep_free.0.min(space.whole / FREE_PART);
     let over = wanted.saturating_sub(space.free.saturating_add(gone));
-    take_from_largest(&mut shelves, over, Reason::KeepFree, &mut leaving);
+    take_from_largest(&mut services, over, Reason::KeepFree, &mut leaving);
     leaving
 }
 
 /// Takes that many bytes of reports, of whichever service uses the most at the time.
 fn take_from_largest(
-    shelves: &mut BTreeMap<String, Shelf>,
+    services: &mut BTreeMap<String, OfService>,
     mut bytes: u64,
     reason: Reason,
     leaving: &mut Vec<Leaving>,
 ) {
     while bytes > 0 {
-        let may_give = shelves.values_mut().filter(|shelf| shelf.oldest().is_some());
-        let largest = may_give.max_by_key(|shelf| shelf.bytes);
-        let Some(report) = largest.and_then(Shelf::take_oldest) else {
+        let may_give = services.values_mut().filter(|service| service.oldest().is_some());
+        let largest = may_give.max_by_key(|service| service.bytes);
+        let Some(report) = largest.and_then(OfService::take_oldest) else {
             break;
         };
         bytes = bytes.saturating_sub(report.bytes);
@@ -172,7 +176,7 @@ fn take_from_largest(
     }
 }
 
-impl Shelf {
+impl OfService {
     /// The place of the oldest report that may go: neither one under way nor the latest.
     fn oldest(&self) -> Option<usize> {
         let before_latest = self.reports.len().checked_sub(1)?;

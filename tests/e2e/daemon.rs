@@ -515,7 +515,7 @@ fn an_enrolled_program_is_traced_from_its_first_instruction() {
         "{foreign:#?}"
     );
 
-    // The door that is open to all answers nothing else.
+    // The socket that is open to all answers nothing else.
     let mut client = UnixStream::connect(scene.socket().with_file_name("enroll.sock")).unwrap();
     client.write_all(b"{\"verb\":\"status\"}\n").unwrap();
     let mut answer = String::new();

@@ -22,8 +22,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::time::Instant;
 
-use crate::sys::Pid;
 use nix::poll::{PollFd, PollFlags};
+
+use crate::sys::Pid;
 
 pub use client::{Client, ClientError};
 use connection::Connection;

@@ -9,7 +9,7 @@ use crate::report::words::count;
 use crate::store::Store;
 
 /// How long after a look the next one may follow: each reads the whole directory.
-const BREATH: Duration = Duration::from_secs(1);
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 /// How long after a look the next one follows in any case.
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -38,7 +38,7 @@ impl Retained {
 
     /// There is one more report, or no room for one.
     pub(super) fn hurry(&mut self, now: Instant) {
-        let earliest = self.last.map_or(now, |last| last + BREATH);
+        let earliest = self.last.map_or(now, |last| last + LEAST_INTERVAL);
         self.due = self.due.min(earliest);
     }
 
