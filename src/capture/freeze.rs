@@ -79,7 +79,7 @@ pub fn freeze(pid: Pid, prospect: Prospect, known: Vec<Tid>, timeout: Duration) 
             frozen.left_out = waited;
             break;
         }
-        news::next(Some(LOOK_AGAIN));
+        news::await_child(LOOK_AGAIN);
     }
     frozen
 }

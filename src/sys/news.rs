@@ -20,6 +20,7 @@ const ALARM: libc::c_int = libc::SIGUSR2;
 
 /// What [`next`] came back with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "an alarm that nobody hears is never set again"]
 pub enum News {
     /// SIGCHLD names this task. Others may have events too: the signal coalesces.
     Task(Named),
@@ -68,14 +69,22 @@ impl Alarm {
 
 /// Blocks the signals that [`next`] takes.
 pub fn block_signals() {
-    let set = signals();
+    let set = signals([libc::SIGCHLD, ALARM]);
     // SAFETY: `set` is a live, initialised set; the old one is not asked for.
     unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
 /// Waits for news. No timeout: for as long as it takes, which costs less than any limit.
 pub fn next(timeout: Option<Duration>) -> News {
-    let set = signals();
+    take(signals([libc::SIGCHLD, ALARM]), timeout)
+}
+
+/// Waits for SIGCHLD alone: the alarm is left to whoever has set it. Whether it came.
+pub fn await_child(timeout: Duration) -> bool {
+    take(signals([libc::SIGCHLD]), Some(timeout)) != News::Silence
+}
+
+fn take(set: libc::sigset_t, timeout: Option<Duration>) -> News {
     // SAFETY: siginfo_t is plain data, all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let limit = timeout.map(|time| libc::timespec {
@@ -107,10 +116,10 @@ fn named(info: &libc::siginfo_t) -> Named {
     }
 }
 
-fn signals() -> libc::sigset_t {
+fn signals<const N: usize>(numbers: [libc::c_int; N]) -> libc::sigset_t {
     // SAFETY: sigset_t is plain data, all zero is a valid (empty) set.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    for signal in [libc::SIGCHLD, ALARM] {
+    for signal in numbers {
         // SAFETY: `set` is live; the numbers are valid signals.
         unsafe { libc::sigaddset(&raw mut set, signal) };
     }

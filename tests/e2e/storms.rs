@@ -147,3 +147,26 @@ fn the_tracer_follows_a_storming_thread_and_returns() {
     program.signal(Signal::SIGKILL);
     assert_eq!(supervisor.finish().code(), 0);
 }
+
+/// A thread in vfork(2) stops for nobody, so that everything waits for it in vain. What stops or ends meanwhile, and
+/// afterwards, is answered all the same.
+#[test]
+fn nobody_is_forgotten_after_a_thread_that_did_not_stop() {
+    let sickbay = Sickbay::new();
+    let outcome = sickbay.run(fixture("vforks"), &["200", "1", "child"]);
+    assert_eq!(
+        outcome.stdout, "child died of 11, 200 of 200 threads took all\n",
+        "{outcome:#?}"
+    );
+}
+
+#[test]
+fn a_process_with_threads_in_vfork_dies_whole() {
+    let sickbay = Sickbay::new();
+    let outcome = sickbay.run(fixture("vforks"), &["10", "5"]);
+    assert_eq!(outcome.code(), 139, "{outcome:#?}");
+    // The processes for which they waited are killed with them, and leave records.
+    let reports = sickbay.reports();
+    let faults = reports.iter().filter(|report| report.text("kind") == "fault");
+    assert_eq!(faults.count(), 1);
+}

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::sys::news::{self, News};
+use crate::sys::news;
 use crate::sys::wait::{self, Event};
 
 use super::{Engine, Turn};
@@ -30,7 +30,7 @@ impl Engine {
                 }
             }
             // Whatever has stopped since it was looked at has raised the signal.
-            if self.machine.is_empty() || news::next(Some(QUIET)) == News::Silence {
+            if self.machine.is_empty() || !news::await_child(QUIET) {
                 return;
             }
         }
