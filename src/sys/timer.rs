@@ -1,4 +1,4 @@
-//! Timers that raise a signal once, in the thread that made them (timer_create(2), `SIGEV_THREAD_ID`).
+//! Timers that raise a signal once, in the thread that made them (timer_create(2), `SIGEV_THREAD_ID`), or end the process.
 
 use std::io;
 use std::time::Duration;
@@ -17,6 +17,19 @@ impl Timer {
         event.sigev_notify = libc::SIGEV_THREAD_ID;
         event.sigev_notify_thread_id = nix::unistd::gettid().as_raw();
         event.sigev_signo = signal;
+        Self::create(event)
+    }
+
+    /// A timer that kills this process, once [`Timer::set`] says when.
+    pub(super) fn killing() -> io::Result<Self> {
+        // SAFETY: sigevent is plain data, all zero is a valid value.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = libc::SIGKILL;
+        Self::create(event)
+    }
+
+    fn create(mut event: libc::sigevent) -> io::Result<Self> {
         let mut id: libc::timer_t = std::ptr::null_mut();
         // SAFETY: both pointers are to live locals.
         let outcome = unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut id) };

@@ -35,6 +35,7 @@ mod daemon;
 mod dying;
 mod group_stop;
 mod handled;
+mod held_up;
 mod interpreted;
 mod isolation;
 mod jobcontrol;
