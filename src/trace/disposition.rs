@@ -3,7 +3,9 @@
 //! The kernel tells the dispositions only through `/proc`, at about 10 us. For signals that an instruction
 //! raises, and SIGABRT, they are read at every stop: programs reset their handler and raise the signal again.
 //! For all others an answer may be [`FRESH`] old, so that a storm of handled signals costs one reading in that
-//! time; a process that changes its mind within it dies unexamined, and leaves an exit record.
+//! time. It says what has no effect, or which handler runs that is known to have stayed in its place once; that a process
+//! ends is never said by old news. One that takes a handler away which has stayed dies unexamined within that time, and
+//! leaves an exit record.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,9 @@ pub struct Dispositions {
     ignored: u64,
     namespace_init: bool,
     read: Instant,
+    /// Signals that went to a handler, and those whose handler was still there when they were read afterwards.
+    handed: u64,
+    stayed: u64,
 }
 
 /// What a signal would do.
@@ -53,12 +58,39 @@ impl Dispositions {
             ignored,
             namespace_init,
             read,
+            handed: 0,
+            stayed: 0,
         }
     }
 
-    /// Whether these may still be used for that signal.
-    pub fn serve(&self, signal: SigNo, now: Instant) -> bool {
-        !signal.is_hardware() && signal != SigNo::ABRT && now.duration_since(self.read) < FRESH
+    /// Keeps what was learned by the former ones of the same program.
+    pub fn after(self, former: Option<Self>) -> Self {
+        let handed = former.map_or(0, |former| former.handed) & self.caught;
+        Self {
+            handed,
+            stayed: handed,
+            ..self
+        }
+    }
+
+    /// Takes note that a signal goes to its handler.
+    pub fn hand(&mut self, signal: SigNo) {
+        self.handed |= bit(signal);
+    }
+
+    /// What the signal would do, if these may still be used for it.
+    pub fn old_news(&self, signal: SigNo, now: Instant) -> Option<Fate> {
+        let is_raised = signal.is_hardware() || matches!(signal, SigNo::ABRT | SigNo::SYS);
+        if is_raised || now.duration_since(self.read) >= FRESH {
+            return None;
+        }
+        let fate = self.fate(signal, false);
+        let is_certain = match fate {
+            Fate::Handled => self.stayed & bit(signal) != 0,
+            Fate::Ignored | Fate::Stops => true,
+            Fate::Fatal => false,
+        };
+        is_certain.then_some(fate)
     }
 
     /// What the signal would do; `forced` where the kernel raised it for an instruction, which ends even the
@@ -115,10 +147,34 @@ mod tests {
 
     #[test]
     fn faults_and_aborts_are_never_judged_by_old_news() {
-        let known = with(0, 0, false);
+        let all = with(u64::MAX, 0, false);
+        let mut handed = all;
+        for signal in [SigNo::SEGV, SigNo::ABRT, SigNo::SYS, SigNo::TERM] {
+            handed.hand(signal);
+        }
+        let known = all.after(Some(handed));
         let now = known.read;
-        assert!(known.serve(SigNo::TERM, now));
-        assert!(!known.serve(SigNo::SEGV, now) && !known.serve(SigNo::ABRT, now));
-        assert!(!known.serve(SigNo::TERM, now + FRESH));
+        assert_eq!(known.old_news(SigNo::TERM, now), Some(Fate::Handled));
+        assert_eq!(known.old_news(SigNo::TERM, now + FRESH), None);
+        for raised in [SigNo::SEGV, SigNo::ABRT, SigNo::SYS] {
+            assert_eq!(known.old_news(raised, now), None);
+        }
+    }
+
+    #[test]
+    fn old_news_kill_nobody_and_a_handler_proves_itself_first() {
+        let none = with(0, 0, false);
+        assert_eq!(none.old_news(SigNo::TERM, none.read), None);
+        assert_eq!(none.old_news(SigNo::CHLD, none.read), Some(Fate::Ignored));
+
+        let mut first = with(bit(SigNo::TERM), 0, false);
+        assert_eq!(first.old_news(SigNo::TERM, first.read), None);
+        first.hand(SigNo::TERM);
+        assert_eq!(first.old_news(SigNo::TERM, first.read), None);
+        let second = with(bit(SigNo::TERM), 0, false).after(Some(first));
+        assert_eq!(second.old_news(SigNo::TERM, second.read), Some(Fate::Handled));
+        let without = none.after(Some(second));
+        let again = with(bit(SigNo::TERM), 0, false).after(Some(without));
+        assert_eq!(again.old_news(SigNo::TERM, again.read), None);
     }
 }

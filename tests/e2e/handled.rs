@@ -59,3 +59,32 @@ fn go_that_recovers() {
     );
     assert!(sickbay.reports().is_empty());
 }
+
+/// A handler that resets itself and raises its signal again: the fault is the second one, and is seen.
+#[test]
+fn a_signal_that_its_handler_raises_again_is_a_fault() {
+    for (argument, name) in [
+        (libc::SIGQUIT.to_string(), "SIGQUIT"),
+        (libc::SIGXCPU.to_string(), "SIGXCPU"),
+        ("sys".to_owned(), "SIGSYS"),
+    ] {
+        let sickbay = Sickbay::new();
+        let outcome = sickbay.run(fixture("reraise"), &[argument]);
+        assert!(outcome.code() > 128, "{outcome:#?}");
+        let report = sickbay.only_report();
+        assert_eq!((report.text("kind"), report.text("signal.name")), ("fault", name));
+    }
+}
+
+/// What was known of the dispositions a moment ago ends nobody's supervision.
+#[test]
+fn a_handler_that_was_installed_just_now_is_seen() {
+    let plain = run(&mut Command::new(fixture("late_handler")));
+    assert_eq!(plain.stdout, "handled 1, interrupted 0\n");
+    for _ in 0..5 {
+        let sickbay = Sickbay::new();
+        let outcome = sickbay.run(fixture("late_handler"), &[""]);
+        assert_eq!((outcome.code(), outcome.stdout), (0, plain.stdout.clone()));
+        assert_eq!(sickbay.reports().len(), 0);
+    }
+}

@@ -79,18 +79,24 @@ impl Engine {
     /// What the signal would do to the process of `tid`. None: the process is gone.
     fn fate(&mut self, tid: Tid, signal: SigNo, forced: bool, now: Instant) -> Option<(Pid, Fate)> {
         let known = self.machine.thread(tid).and_then(|thread| thread.process);
-        let cached = known
-            .and_then(|pid| Some((pid, self.processes.get(&pid)?.dispositions?)))
-            .filter(|(_, dispositions)| dispositions.serve(signal, now));
-        if let Some((process, dispositions)) = cached {
-            return Some((process, dispositions.fate(signal, forced)));
+        let old = known.and_then(|pid| {
+            let dispositions = self.processes.get(&pid)?.dispositions?;
+            Some((pid, dispositions.old_news(signal, now)?))
+        });
+        if old.is_some() {
+            return old;
         }
         let status = Status::read(tid).ok()?;
         let process = status.process();
-        let dispositions = Dispositions::new(&status, now);
         self.machine.belongs(tid, process);
-        self.register(process)?.dispositions = Some(dispositions);
-        Some((process, dispositions.fate(signal, forced)))
+        let known = self.register(process)?;
+        let mut dispositions = Dispositions::new(&status, now).after(known.dispositions);
+        let fate = dispositions.fate(signal, forced);
+        if fate == Fate::Handled {
+            dispositions.hand(signal);
+        }
+        known.dispositions = Some(dispositions);
+        Some((process, fate))
     }
 
     fn remember(&mut self, process: Pid, thread: &Stopped, signal: SigNo, siginfo: SigInfo, seen: Instant) {
