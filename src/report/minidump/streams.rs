@@ -167,7 +167,8 @@ fn system(subject: &Subject<'_>, buffer: &mut Buffer) -> Option<MINIDUMP_LOCATIO
 fn process(subject: &Subject<'_>, buffer: &mut Buffer) -> Option<MINIDUMP_LOCATION_DESCRIPTOR> {
     let process = &subject.report.process;
     let seconds = |time: fn(&Thread<'_>) -> u64| {
-        let us: u64 = subject.core.threads.iter().map(time).sum();
+        let times = subject.core.threads.iter().map(time);
+        let us = times.fold(0, u64::saturating_add);
         u32::try_from(us / 1_000_000).unwrap_or(u32::MAX)
     };
     let started = process.start_time.map(|time| time.as_second());
