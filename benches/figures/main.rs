@@ -1,9 +1,9 @@
 //! Prints the figures of the supervisor beside those of nobody, of the least a tracer can do, and of its peers.
 //!
 //! `cargo bench --bench figures` measures everything; words behind `--` choose among `steady`, `rates`, `silence`,
-//! `attach`, `faults`, `isolate` and `idle`, and `large`, which only runs where it is asked for: it fills 4 GB. Everything
-//! is measured on real processes, in rounds in which all that are compared take turns, so that what else the machine does
-//! befalls all of them. Nothing is asserted: a figure says what is, a test what must be.
+//! `attach`, `faults`, `isolate`, `unwinding` and `idle`, and `large`, which only runs where it is asked for: it fills
+//! 4 GB. Everything is measured on real processes, in rounds in which all that are compared take turns, so that what else
+//! the machine does befalls all of them. Nothing is asserted: a figure says what is, a test what must be.
 //!
 //! The table goes to stdout, every single measurement to `target/bench.json`, plots of cost against the number of threads
 //! to `target/bench/`.
@@ -21,6 +21,7 @@ mod silence;
 mod steady;
 mod subject;
 mod table;
+mod unwinding;
 
 use std::path::Path;
 
@@ -58,6 +59,9 @@ fn main() -> Result<()> {
     }
     if wanted("isolate") {
         rows.extend(isolating::measure(&programs)?);
+    }
+    if wanted("unwinding") {
+        rows.extend(unwinding::measure(&programs)?);
     }
     if wanted("idle") {
         rows.extend(idle::measure(&programs)?);
