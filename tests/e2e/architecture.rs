@@ -41,6 +41,9 @@ const IMPURE: [&str; 9] = [
     "libc::",
 ];
 
+/// One step up to the module around.
+const CLIMB: &str = "super::";
+
 /// One source file: its path below `src/` and its code without comments and tests.
 struct Source {
     path: PathBuf,
@@ -57,6 +60,39 @@ impl Source {
             .and_then(|component| component.as_os_str().to_str())
             .unwrap();
         first.strip_suffix(".rs").unwrap_or(first)
+    }
+
+    /// How many modules the file's own lies in, itself included: 0 for the root, 1 for `sys` in `sys/mod.rs` or `sys.rs`.
+    fn depth(&self) -> usize {
+        let names = self.path.with_extension("");
+        let names = names.iter().filter(|name| *name != "mod" && *name != "lib");
+        names.count()
+    }
+
+    /// The modules on floors that the code names, from the root of the crate or climbing to it.
+    fn named_modules(&self) -> BTreeSet<String> {
+        let mut named = BTreeSet::new();
+        for after in self.code.split("crate::").skip(1).chain(self.climbs_to_the_root()) {
+            match after.strip_prefix('{') {
+                Some(group) => named.extend(first_names_of_group(group)),
+                None => named.extend(leading_name(after)),
+            }
+        }
+        named
+    }
+
+    /// What follows each `super::super::` that leads to the root.
+    fn climbs_to_the_root(&self) -> impl Iterator<Item = &str> {
+        let climbs = self.code.match_indices(CLIMB);
+        let first = climbs.filter(|(place, _)| !self.code[..*place].ends_with(CLIMB));
+        first.filter_map(|(place, _)| {
+            let mut rest = &self.code[place..];
+            let mut steps = 0;
+            while let Some(after) = rest.strip_prefix(CLIMB) {
+                (rest, steps) = (after, steps + 1);
+            }
+            (steps >= self.depth()).then_some(rest)
+        })
     }
 
     /// The lines that contain `text`, as `path: line`.
@@ -95,18 +131,6 @@ fn without_comments_and_tests(text: &str) -> String {
     code.map(|line| line.split_once("//").map_or(line, |(code, _)| code))
         .map(|line| format!("{line}\n"))
         .collect()
-}
-
-/// The modules that the code names by `crate::X` or `crate::{X::..., Y::...}`.
-fn named_modules(code: &str) -> BTreeSet<String> {
-    let mut named = BTreeSet::new();
-    for after in code.split("crate::").skip(1) {
-        match after.strip_prefix('{') {
-            Some(group) => named.extend(first_names_of_group(group)),
-            None => named.extend(leading_name(after)),
-        }
-    }
-    named
 }
 
 /// The first name of each entry of a `use` group, nested groups skipped.
@@ -173,7 +197,7 @@ fn arrows_go_down_only() {
         let Some(own) = height(source.module()) else {
             continue;
         };
-        for named in named_modules(&source.code) {
+        for named in source.named_modules() {
             let goes_up = height(&named).is_some_and(|other| other >= own && named != source.module());
             if goes_up {
                 wrong.push(format!("{} names {named}", source.path.display()));
@@ -246,13 +270,21 @@ fn only_registers_and_their_readers_name_an_architecture() {
 
 #[test]
 fn the_reader_of_these_sources_reads() {
+    let named = |path: &str, code: &str| {
+        let source = Source {
+            path: path.into(),
+            code: without_comments_and_tests(code),
+        };
+        source.named_modules().into_iter().collect::<Vec<_>>()
+    };
     let code =
         "use crate::{sys::ids, capture::{Capture, maps}, report};\nuse crate::trace::Engine; // crate::cli\n";
-    let named = named_modules(&without_comments_and_tests(code));
-    assert_eq!(
-        named.into_iter().collect::<Vec<_>>(),
-        ["capture", "report", "sys", "trace"]
-    );
+    assert_eq!(named("x.rs", code), ["capture", "report", "sys", "trace"]);
+    let climbs = "use super::super::{sys::ids, store};\nfn f() { super::near(); super::super::super::daemon::g() }\n";
+    assert_eq!(named("policy/rules.rs", climbs), ["daemon", "store", "sys"]);
+    assert_eq!(named("policy/rules/mod.rs", climbs), ["daemon", "store", "sys"]);
+    assert_eq!(named("policy/rules/one.rs", climbs), ["daemon"]);
+    assert_eq!(named("policy/mod.rs", "use super::cli;"), ["cli"]);
     assert!(height("cli") > height("tracer") && height("tracer") == height("recorder"));
     assert!(height("trace") > height("sys"));
 }
