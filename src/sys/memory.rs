@@ -193,6 +193,29 @@ mod tests {
         );
     }
 
+    /// Guard pages, and code that is only to be run: without the right to read them for the process itself.
+    #[test]
+    fn pages_that_the_process_may_not_read_are_read() {
+        const LEN: usize = 2 * PAGE as usize;
+        for protection in [libc::PROT_NONE, libc::PROT_EXEC, libc::PROT_WRITE] {
+            let (access, private) = (
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            );
+            // SAFETY: a mapping of our own, where the kernel wants it.
+            let pages = unsafe { libc::mmap(std::ptr::null_mut(), LEN, access, private, -1, 0) };
+            assert_ne!(pages, libc::MAP_FAILED);
+            // SAFETY: the mapping is that long and writable; nobody else knows it.
+            unsafe { pages.cast::<u8>().write_bytes(0x5a, LEN) };
+            // SAFETY: as above.
+            assert_eq!(unsafe { libc::mprotect(pages, LEN, protection) }, 0);
+            let read = own().read_span(pages as u64 + 8, LEN - 16);
+            // SAFETY: nobody uses the mapping any more.
+            unsafe { libc::munmap(pages, LEN) };
+            assert_eq!(read, [0x5a; LEN - 16], "protection {protection}");
+        }
+    }
+
     #[test]
     fn a_bad_range_is_cut_and_the_next_one_still_read() {
         let word = 0x1122_3344_5566_7788_u64;
