@@ -36,7 +36,7 @@ use crate::supervisor::follow::{Followed, Surroundings};
 use crate::supervisor::program::raise_file_limit;
 use crate::supervisor::recording::Recording;
 use crate::supervisor::signals::{Meaning, Signals};
-use crate::supervisor::watch::{News, Watch};
+use crate::supervisor::watch::{self, News, Watch};
 use crate::sys::{SigNo, fail};
 
 use control::{Access, Control, enrolment_path};
@@ -48,8 +48,6 @@ pub use settings::{Settings, SettingsError};
 
 /// How long the first attachments may take before the daemon calls itself ready without them.
 const READY: Duration = Duration::from_secs(10);
-/// How often tracers are asked how things are, where the service manager does not ask for more.
-const CENSUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -265,8 +263,8 @@ impl Daemon {
             self.next_census = now;
         }
         if now >= self.next_census {
-            let interval = self.notifier.watchdog_interval().unwrap_or(CENSUS_INTERVAL);
-            self.next_census = now + interval.min(CENSUS_INTERVAL);
+            let interval = self.notifier.watchdog_interval().unwrap_or(watch::INTERVAL);
+            self.next_census = now + interval.min(watch::INTERVAL);
             for service in &mut self.services {
                 service.watch.ask(now);
             }
@@ -340,6 +338,7 @@ fn take_news(recording: &mut Recording, counters: &mut Counters, watch: &Watch, 
         }
         News::Census | News::Unrecorded(_) | News::Took { .. } => None,
         News::Warning(text) | News::LettingGo(text) | News::Log(text) => Some(text),
+        News::Silent => Some("the tracer did not answer and was ended".to_owned()),
         News::Replaced => {
             counters.tracer_death(name);
             recording.tracer_gone(service);

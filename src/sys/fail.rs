@@ -2,7 +2,19 @@
 //!
 //! With the feature `fail-points`, the process that reaches the point named in `SICKBAY_FAIL` sends itself the signal
 //! that `SICKBAY_FAIL_SIGNAL` names, SIGKILL where it names none; `SICKBAY_FAIL_MARK` names a file that makes it happen
-//! once, and in which the process leaves its id. Without the feature a point is nothing.
+//! once, and in which the process leaves its id. `SICKBAY_FAIL_PATIENCE`, in milliseconds, shortens what waits for a
+//! process that is silent. Without the feature a point is nothing, and patience is what it is.
+
+use std::time::Duration;
+
+/// How long to wait for another process that does not answer.
+#[inline]
+pub fn patience(usual: Duration) -> Duration {
+    #[cfg(feature = "fail-points")]
+    return enabled::patience().map_or(usual, |shorter| shorter.min(usual));
+    #[cfg(not(feature = "fail-points"))]
+    usual
+}
 
 /// A place with a name. See the module.
 #[inline]
@@ -15,8 +27,14 @@ pub fn point(_name: &str) {
 mod enabled {
     use std::fs::OpenOptions;
     use std::io::Write;
+    use std::time::Duration;
 
     use nix::sys::signal::{Signal, raise};
+
+    pub(super) fn patience() -> Option<Duration> {
+        let milliseconds = std::env::var("SICKBAY_FAIL_PATIENCE").ok()?;
+        milliseconds.parse().ok().map(Duration::from_millis)
+    }
 
     pub(super) fn reach(name: &str) {
         if std::env::var("SICKBAY_FAIL").ok().as_deref() != Some(name) {

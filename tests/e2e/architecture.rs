@@ -72,7 +72,12 @@ impl Source {
     /// The modules on floors that the code names, from the root of the crate or climbing to it.
     fn named_modules(&self) -> BTreeSet<String> {
         let mut named = BTreeSet::new();
-        for after in self.code.split("crate::").skip(1).chain(self.climbs_to_the_root()) {
+        for after in self
+            .code
+            .split("crate::")
+            .skip(1)
+            .chain(self.climbs_to_the_root())
+        {
             match after.strip_prefix('{') {
                 Some(group) => named.extend(first_names_of_group(group)),
                 None => named.extend(leading_name(after)),
@@ -280,7 +285,8 @@ fn the_reader_of_these_sources_reads() {
     let code =
         "use crate::{sys::ids, capture::{Capture, maps}, report};\nuse crate::trace::Engine; // crate::cli\n";
     assert_eq!(named("x.rs", code), ["capture", "report", "sys", "trace"]);
-    let climbs = "use super::super::{sys::ids, store};\nfn f() { super::near(); super::super::super::daemon::g() }\n";
+    let climbs =
+        "use super::super::{sys::ids, store};\nfn f() { super::near(); super::super::super::daemon::g() }\n";
     assert_eq!(named("policy/rules.rs", climbs), ["daemon", "store", "sys"]);
     assert_eq!(named("policy/rules/mod.rs", climbs), ["daemon", "store", "sys"]);
     assert_eq!(named("policy/rules/one.rs", climbs), ["daemon"]);

@@ -195,6 +195,47 @@ fn a_tracer_that_dies_with_the_program_it_was_attached_to() {
     }
 }
 
+/// Nothing tells of it but its silence.
+#[test]
+fn a_tracer_that_is_stopped_is_replaced() {
+    let sickbay = Sickbay::new().variable("SICKBAY_FAIL_PATIENCE", "2000");
+    let mut supervisor = sickbay.start(fixture("workers"), &[WORKERS, VICTIM, "stdin"]);
+    let ready = supervisor.stdout_line("ready pid=");
+    let program: i32 = ready.split(' ').next().unwrap().parse().unwrap();
+    let tracer = Pid::from_raw(proc::await_all_traced(program));
+    kill(tracer, Signal::SIGSTOP).unwrap();
+    supervisor.stderr_line("sickbay: the tracer did not answer and was ended");
+    supervisor.stderr_line("sickbay: the tracer died; the service runs on");
+    await_that("another tracer", || {
+        let tasks = proc::tasks(program);
+        tasks
+            .iter()
+            .all(|task| ![0, tracer.as_raw()].contains(&task.tracer))
+            .then_some(())
+    });
+    supervisor.write("go\n");
+    assert_eq!(supervisor.finish().code(), 139);
+    assert_eq!(sickbay.only_report().text("signal.name"), "SIGSEGV");
+}
+
+/// A fault that the tracer does not answer takes effect once it is gone.
+#[test]
+fn a_tracer_that_is_stopped_holds_no_fault() {
+    let sickbay = Sickbay::new().variable("SICKBAY_FAIL_PATIENCE", "2000");
+    let mut program = spawn(Command::new(fixture("workers")).args([WORKERS, VICTIM, "stdin"]));
+    program.stdout_line("ready");
+    let (supervisor, _) = sickbay.attach(program.pid());
+    let tracer = Pid::from_raw(proc::await_all_traced(program.pid()));
+    kill(tracer, Signal::SIGSTOP).unwrap();
+    dies_of_its_own_fault(&mut program);
+    let outcome = supervisor.finish();
+    assert_eq!(outcome.code(), 0, "{outcome:#?}");
+    assert!(
+        outcome.stderr.contains("the tracer did not answer"),
+        "{outcome:#?}"
+    );
+}
+
 /// What a tracer has judged to be an ordinary end does not look like one that nobody saw.
 #[test]
 fn an_ordinary_end_leaves_no_record_although_a_tracer_died_before() {

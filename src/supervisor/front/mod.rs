@@ -27,7 +27,7 @@ use crate::config::{Retention, Service};
 use crate::service::Finder;
 use crate::store::{Store, StoreError};
 use crate::sys::wait::ExitStatus;
-use crate::sys::{Pid, pidfd, process};
+use crate::sys::{Pid, fail, pidfd, process};
 
 use super::console;
 use super::follow::{Followed, Surroundings};
@@ -35,6 +35,7 @@ use super::passing::Passing;
 use super::program::{FileLimit, Program, raise_file_limit};
 use super::recording::Recording;
 use super::signals::Signals;
+use super::watch;
 use ends::Ends;
 pub use error::FrontError;
 use error::{ended, no_pidfd, system};
@@ -91,6 +92,7 @@ pub struct Front {
     outcome: Option<Outcome>,
     ends: Ends,
     files: FileLimit,
+    next_inquiry: Instant,
 }
 
 impl Front {
@@ -155,6 +157,7 @@ impl Front {
             outcome: None,
             ends: Ends::default(),
             files: raise_file_limit(),
+            next_inquiry: Instant::now(),
         })
     }
 
@@ -184,6 +187,7 @@ impl Front {
             while let Some(news) = self.followed.hear()? {
                 self.news(news)?;
             }
+            self.inquire();
             self.pass_on();
             self.notice_ends();
             if self.followed.watch.has_let_go() && self.on_demand.is_none() {
@@ -226,6 +230,7 @@ impl Front {
             self.followed.watch.deadline(),
             self.followed.next_look().filter(|_| self.outcome.is_none()),
             self.recording.deadline(),
+            Some(self.next_inquiry).filter(|_| self.outcome.is_none()),
         ];
         let timeout = deadlines
             .into_iter()
@@ -238,6 +243,15 @@ impl Front {
         match poll(&mut sources, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(errno) => Err(system("wait for events")(errno.into())),
+        }
+    }
+
+    /// Has the tracer show now and then that it lives.
+    fn inquire(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_inquiry {
+            self.next_inquiry = now + fail::patience(watch::INTERVAL);
+            self.followed.watch.ask(now);
         }
     }
 

@@ -66,6 +66,7 @@ impl Front {
                 Some(reason)
             }
             News::Log(line) => Some(line),
+            News::Silent => Some("the tracer did not answer and was ended".to_owned()),
             News::Replaced => {
                 self.recording.tracer_gone(self.followed.watch.service());
                 Some("the tracer died; the service runs on, and another tracer takes it up again".to_owned())

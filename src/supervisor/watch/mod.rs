@@ -32,6 +32,7 @@ use super::tracer::{StartError, Tracer};
 use former::FormerTracers;
 pub(super) use former::MAX_RESTARTS;
 use identities::Identities;
+pub(crate) use inquiry::INTERVAL;
 use inquiry::Inquiry;
 pub use news::Refusal;
 pub(crate) use news::{News, Settlement};
@@ -241,11 +242,7 @@ impl Watch {
             self.start()?;
             return Ok(Some(News::Replaced));
         }
-        if self.inquiry.is_overdue(Instant::now())
-            && let Some(tracer) = &self.tracer
-        {
-            super::send(tracer.pid, SigNo::KILL);
-        }
+        let overdue = self.is_overdue();
         let Some(tracer) = &mut self.tracer else {
             let owed = std::mem::take(&mut self.owes_farewell);
             return Ok(owed.then_some(News::LetGo));
@@ -256,9 +253,13 @@ impl Watch {
             .and_then(|()| tracer.channel.try_receive::<FromTracer>());
         match received {
             Ok(Received::Message(message, descriptors)) => Ok(Some(self.news(message, descriptors))),
-            Ok(Received::Nothing) if self.is_overdue() => {
+            Ok(Received::Nothing) if overdue => {
                 self.end_tracer();
                 Ok(Some(News::LetGo))
+            }
+            Ok(Received::Nothing) if self.inquiry.is_overdue(Instant::now()) => {
+                super::send(tracer.pid, SigNo::KILL);
+                Ok(Some(News::Silent))
             }
             Ok(Received::Nothing) => Ok(None),
             Err(ChannelError::Closed) => Ok(self.tracer_died()),
@@ -381,5 +382,28 @@ impl Watch {
             super::send(tracer.pid, SigNo::KILL);
             self.former.extend([tracer.pid]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// It is a tracer no more than `cat` is, and as little reaped.
+    #[test]
+    fn the_next_tracer_is_not_started_before_the_last_one_is_reaped() {
+        let mut last = Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut watch = Watch::new(Service::for_run("test"));
+        watch.former.extend([Pid(last.id() as i32)]);
+        watch.stage = Stage::Replacing;
+        assert!(watch.hear().unwrap().is_none());
+        assert!(watch.tracer.is_none() && watch.deadline().is_some());
+        last.kill().unwrap();
+        last.wait().unwrap();
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum News {
     LettingGo(String),
     /// A line of the tracer's log.
     Log(String),
+    /// The tracer did not answer, and has been ended; [`News::Replaced`] or [`News::GivenUp`] follows.
+    Silent,
     /// The tracer died; another one takes the service up again.
     Replaced,
     /// Tracers die again and again; the service runs on unsupervised.
