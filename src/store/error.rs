@@ -120,6 +120,7 @@ impl fmt::Display for Reason {
             Errno::ENOSPC => "no space left on device; free space or use --state-dir",
             Errno::EDQUOT => "disk quota exceeded; free space or use --state-dir",
             Errno::EACCES | Errno::EPERM => "permission denied; run as its owner or use --state-dir",
+            Errno::EMFILE => "too many open files; raise their limit (ulimit -n)",
             Errno::EFBIG => "file too large; raise the limit of file sizes (ulimit -f) or use --state-dir",
             Errno::EROFS => "read-only file system; use --state-dir",
             Errno::ENOTDIR => "not a directory; remove what is in its place or use --state-dir",
