@@ -157,7 +157,7 @@ pub fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
-/// Whether it is `/dev/null`, by which a drop-in is masked (memory(4) of the kernel's device numbers: 1, 3).
+/// Whether it is `/dev/null`, by which a drop-in is masked (null(4): device 1, 3).
 fn is_null(metadata: &Metadata) -> bool {
     metadata.file_type().is_char_device() && metadata.rdev() == makedev(1, 3)
 }

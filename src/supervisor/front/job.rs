@@ -95,7 +95,7 @@ impl Front {
                     self.let_go(Outcome::Program(status));
                 }
                 Some(ChildChange::Stopped(signal)) => {
-                    // Between two stops it was continued, whether that was seen or not. That was not for this one.
+                    // Between two stops it was continued, whether that was seen or not; that ends the last one, not this.
                     self.continued();
                     self.passing.forget(SigNo::CONT);
                     self.state = State::Stopped;
@@ -109,7 +109,7 @@ impl Front {
 
     /// The tracer says that the program takes a signal.
     pub(super) fn took(&mut self, signal: SigNo, sender: Pid) {
-        // That a stopped program continues its parent is told, too; from the tracer it may be news of an earlier time.
+        // That a stopped program goes on is told to its parent; what the tracer says then may be older than the stop.
         if signal != SigNo::CONT || self.state != State::Stopped {
             self.passing.taken(signal, Some(sender), Instant::now());
         }
