@@ -26,7 +26,7 @@ fn pythons() -> Vec<String> {
     found
 }
 
-/// The Python frames of each thread that has any: `traceback.py:12 sleeper`.
+/// The Python frames of each thread that has any: `python_stacks.py:12 recursive`.
 fn shown(report: &Report) -> Vec<Vec<String>> {
     let stacks = report.list("threads").iter().map(|thread| {
         let frames = thread["frames"].as_array().unwrap().iter();
@@ -61,7 +61,7 @@ fn the_frames_of_python_are_those_that_it_shows_itself() {
         return skip("no Python from 3.11 on is installed");
     }
     for python in pythons {
-        let mut program = spawn(Command::new(&python).arg(fixture("traceback.py")));
+        let mut program = spawn(Command::new(&python).arg(fixture("python_stacks.py")));
         program.stdout_line("ready");
         let mut expected = told(&program.stdout_so_far());
         assert_eq!(expected.len(), 4, "{expected:#?}");
@@ -84,7 +84,7 @@ fn a_fault_names_the_script_that_led_to_it() {
     }
     for python in pythons {
         let sickbay = Sickbay::new();
-        let arguments = [fixture("traceback.py").into_os_string(), "fault".into()];
+        let arguments = [fixture("python_stacks.py").into_os_string(), "fault".into()];
         let outcome = sickbay.run(&python, &arguments);
         assert_eq!(outcome.code(), 139, "{outcome:#?}");
         let report = sickbay.only_report();

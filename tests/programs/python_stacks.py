@@ -1,4 +1,4 @@
-"""traceback.py [fault]: threads that wait in Python in different ways. Prints what faulthandler says of them, then "ready", and
+"""python_stacks.py [fault]: threads that wait in Python in different ways. Prints what faulthandler says of them, then "ready", and
 ends at the end of its input; with "fault" it reads through a null pointer first."""
 import ctypes
 import faulthandler
