@@ -40,10 +40,11 @@ fn lines(rows: &[Row], what: &str) -> Vec<Line> {
         for (who, sample) in own
             .into_iter()
             .chain(peers)
-            .filter(|(_, sample)| !sample.is_empty())
+            // A logarithmic scale has no zero, and looks for it without end.
+            .filter(|(_, sample)| !sample.is_empty() && sample.median() > 0.0)
         {
             let name = format!("{who} {}", row.placement).trim().to_owned();
-            let point = (row.threads.max(1) as f64, sample.median().max(f64::MIN_POSITIVE));
+            let point = (row.threads.max(1) as f64, sample.median());
             match lines.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, points)) => points.push(point),
                 None => lines.push((name, vec![point])),
