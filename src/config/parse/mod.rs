@@ -28,14 +28,19 @@ pub struct Loaded {
     pub(super) origins: show::Origins,
 }
 
-/// A configuration with errors, displayed one a line.
+/// A configuration with errors, displayed on one line: each message of ours is one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unusable(pub Vec<Problem>);
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the configuration cannot be used:")?;
-        self.0.iter().try_for_each(|problem| write!(f, "\n{problem}"))
+        f.write_str("the configuration cannot be used")?;
+        let mut separator = ':';
+        self.0.iter().try_for_each(|problem| {
+            write!(f, "{separator} {problem}")?;
+            separator = ';';
+            Ok(())
+        })
     }
 }
 
@@ -384,7 +389,7 @@ environment = [\"*\"]
             .unwrap_err();
         let shown = unusable.to_string();
         assert!(
-            shown.starts_with("the configuration cannot be used:\nf:4:1: error: unknown key 'x'"),
+            shown.starts_with("the configuration cannot be used: f:4:1: error: unknown key 'x'"),
             "{shown}"
         );
         assert!(!shown.contains("warning"), "{shown}");
