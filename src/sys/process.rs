@@ -180,6 +180,15 @@ pub fn kill(pid: Pid) {
     }
 }
 
+/// Whether two processes run on the same memory, as parent and child do in vfork(2) (kcmp(2), `KCMP_VM`). None: the
+/// kernel does not tell, or not us.
+pub fn share_memory(one: Pid, other: Pid) -> Option<bool> {
+    const KCMP_VM: libc::c_int = 1;
+    // SAFETY: plain integers.
+    let order = unsafe { libc::syscall(libc::SYS_kcmp, one.0, other.0, KCMP_VM, 0, 0) };
+    (order >= 0).then_some(order == 0)
+}
+
 /// Has this process killed when the thread that started it ends (prctl(2), `PR_SET_PDEATHSIG`). A change of user forgets
 /// that, so it comes after one.
 pub fn die_with_parent() {

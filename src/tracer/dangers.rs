@@ -4,7 +4,8 @@ use crate::capture::Capture;
 use crate::config::Action;
 use crate::diagnose::{Cause, Diagnosis, Lock, LockGraph, LockKind};
 use crate::policy::{Danger, Site};
-use crate::sys::Tid;
+use crate::sys::{Pid, Tid, process};
+use crate::trace::status::Status;
 
 use super::telling::Place;
 
@@ -26,6 +27,16 @@ pub(super) fn corruption(diagnosis: &Diagnosis) -> Option<Danger> {
     );
     corrupt.then(|| Danger {
         what: format!("memory is likely corrupt ({})", diagnosis.cause.as_str()),
+        allows: &[],
+    })
+}
+
+/// Memory that is another process's too: what is done to it there is done to both.
+pub(super) fn shared_memory(process: Pid) -> Option<Danger> {
+    let parent = Pid(Status::read(process.leader()).ok()?.parent);
+    let shared = process::share_memory(process, parent)?;
+    shared.then(|| Danger {
+        what: format!("it shares its memory with its parent, pid {parent} (vfork)"),
         allows: &[],
     })
 }

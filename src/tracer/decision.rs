@@ -34,6 +34,7 @@ impl Tracer {
             .limits
             .dangers(fault.process, &names.thread, site, now, limits);
         let mut dangers: Vec<Danger> = diagnosis.iter().filter_map(dangers::corruption).collect();
+        dangers.extend(dangers::shared_memory(fault.process));
         dangers.extend(examined.dangers);
         if held_locks.is_empty() {
             notes.push("no lock was found that it holds".to_owned());

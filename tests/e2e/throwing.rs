@@ -53,6 +53,19 @@ impl Subject {
     }
 }
 
+/// A child in vfork(2) runs on the memory of its parent: no exception is thrown there.
+#[test]
+fn nothing_is_thrown_in_memory_of_another_process() {
+    let mut subject = Subject::start(Sickbay::new());
+    let state = subject.state_after("vfork\n", 0);
+    assert_eq!(state, "state: free, 1 destructors, 0 failed");
+    assert!(subject.supervisor.stdout_so_far().contains("child died of 11"));
+    let report = subject.sickbay.awaited_report();
+    assert_eq!(report.text("action.taken"), "deliver");
+    let reason = report.text("action.reason");
+    assert!(reason.contains("shares its memory with its parent"), "{reason}");
+}
+
 #[test]
 fn the_handler_catches_the_fault_and_destructors_run() {
     let mut subject = Subject::start(Sickbay::new());

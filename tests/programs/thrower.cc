@@ -11,6 +11,7 @@
 #include <iostream>
 #include <mutex>
 #include <pthread.h>
+#include <sys/wait.h>
 #include <string>
 #include <thread>
 #include <unistd.h>
@@ -52,6 +53,23 @@ __attribute__((noinline)) static void anything(volatile int *header)
     }
 }
 
+// The child runs in the memory of its parent.
+__attribute__((noinline)) static void in_vfork(volatile int *header)
+{
+    pid_t child = vfork();
+    if (child == 0) {
+        try {
+            parse(header);
+        } catch (const std::exception &) {
+            failed++;
+        }
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    printf("child died of %d\n", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+}
+
 __attribute__((noinline)) static void handle(const std::string &request)
 {
     std::lock_guard<std::mutex> guard(mutex);
@@ -66,6 +84,8 @@ __attribute__((noinline)) static void handle(const std::string &request)
         quietly(static_cast<volatile int *>(null));
     else if (request == "anything")
         anything(static_cast<volatile int *>(null));
+    else if (request == "vfork")
+        in_vfork(static_cast<volatile int *>(null));
     else if (request == "inlined")
         *static_cast<volatile int *>(null) = 42;
     puts("ok");
