@@ -31,6 +31,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 const LOOK_SHARE: u32 = 20;
 /// The longest that carrying out a decision may take: it is a handful of requests, and a copy of a process that dies.
 const SETTLE: Duration = Duration::from_secs(10);
+/// The longest that a look at the others may take. What they wait on lies in memory that they may serve themselves.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A thread in front of its signal, and what is to become of it.
 #[derive(Debug)]
@@ -121,6 +123,7 @@ impl Held {
 
     /// Looks whether the probation is over.
     fn look(&mut self, now: Instant) -> Option<End> {
+        let _deadline = Deadline::after(LOOK);
         let began = Instant::now();
         if let Err(PtraceError::Died(_)) = self.fault.thread.registers() {
             return Some(End::Died);
