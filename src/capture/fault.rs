@@ -111,14 +111,7 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     ledger.close(&mut capture, "registers");
 
     capture.copy_maps(subject.process, tid);
-    let maps = Maps::parse(
-        capture
-            .facts
-            .process
-            .maps
-            .map(|blob| capture.get(blob))
-            .unwrap_or_default(),
-    );
+    let maps = Maps::of(&capture);
     ledger.close(&mut capture, "maps");
 
     let memory = Memory::open(tid);

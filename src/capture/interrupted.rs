@@ -97,16 +97,8 @@ mod tests {
             "it does not name the stack that it lies on"
         );
         capture.facts.threads.push(ThreadFacts {
-            tid: Tid(1),
-            name: None,
-            stat: None,
-            system_call: None,
-            inner_tid: None,
-            restarted: None,
-            general: None,
-            fp: None,
-            extended: None,
             stack: Some(stack),
+            ..ThreadFacts::new(Tid(1))
         });
         let own = std::process::id() as i32;
         let maps = Maps::parse(&std::fs::read("/proc/self/maps").unwrap());

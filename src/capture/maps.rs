@@ -3,6 +3,8 @@
 //! Parsed here and not by a library because the process is held meanwhile: 2,000 lines (a thousand threads) take
 //! a tenth of the time that a complete model of them would.
 
+use super::Capture;
+
 /// How far above a stack pointer in no readable mapping (a guard page) the stack's mapping is looked for.
 const OVERFLOW_REACH: u64 = 1 << 20;
 
@@ -36,6 +38,12 @@ pub struct Mapping {
 pub struct Maps(Vec<Mapping>);
 
 impl Maps {
+    /// The map in a capture; empty where there is none.
+    pub fn of(capture: &Capture) -> Self {
+        let text = capture.facts.process.maps.map(|maps| capture.get(maps));
+        Self::parse(text.unwrap_or_default())
+    }
+
     /// Reads the text of `/proc/PID/maps`; lines that are none are passed over.
     pub fn parse(text: &[u8]) -> Self {
         Self(text.split(|byte| *byte == b'\n').filter_map(parse_line).collect())

@@ -137,11 +137,6 @@ fn first_page(modules: &dyn ModuleSource, module: usize) -> io::Result<Vec<u8>> 
     Ok(page)
 }
 
-/// The mappings of the process.
-pub(super) fn maps_of(capture: &Capture) -> Maps {
-    Maps::parse(bytes(capture, capture.facts.process.maps).unwrap_or_default())
-}
-
 fn mapping(mapping: &maps::Mapping) -> Mapping {
     let file = mapping.name.starts_with('/').then(|| MappedFile {
         // The one character that the kernel escapes in these lines (fs/proc/task_mmu.c).

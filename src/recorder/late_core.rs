@@ -10,9 +10,10 @@ use std::ops::Range;
 
 use super::copied::{self, CopiedProcess};
 use super::extent::{self, DEFAULT_FILTER};
-use super::image::{FirstPages, Image, maps_of};
+use super::image::{FirstPages, Image};
 use super::{CoreJob, Format, Host, Outcome, Outputs, attachments, guarded, note, write_report};
 use crate::capture::Capture;
+use crate::capture::maps::Maps;
 use crate::report::Report;
 
 /// The most text of smaps that is read, bytes: 65,530 mappings take some 48 MiB.
@@ -60,7 +61,7 @@ impl Unfinished {
     /// Writes the core, then the report with it.
     pub fn finish(mut self, job: &CoreJob, copy: &CopyFiles, outputs: &Outputs) -> Outcome {
         let mut outcome = Outcome::default();
-        let maps = maps_of(&self.capture);
+        let maps = Maps::of(&self.capture);
         let image = Image::of(&self.capture, &maps, &self.first_pages, &self.host);
         let attachment = outputs.core.as_ref().and_then(|file| {
             let written = guarded(|| write(&image, &self.capture, job, copy, file));

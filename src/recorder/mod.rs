@@ -48,6 +48,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::capture::maps::Maps;
 use crate::capture::{Capture, Kind, Missing};
 use crate::diagnose::unwind::{CallStacks, TableCache, call_stacks};
 use crate::diagnose::{self, Diagnosis, LockGraph, NoModules};
@@ -96,7 +97,7 @@ pub fn record(
     let locks = locks(&capture, &mut outcome.incomplete);
     let diagnosis = explain(job, &capture, &descriptors, &locks, &mut outcome.incomplete);
     let stacks = unwind(&capture, &descriptors, &mut outcome.incomplete);
-    let maps = image::maps_of(&capture);
+    let maps = Maps::of(&capture);
     let first_pages = FirstPages::read(&capture, &maps, &descriptors);
     let image = Image::of(&capture, &maps, &first_pages, &host);
     let attachments = attachments::write_memory(&image, outputs, &mut outcome);

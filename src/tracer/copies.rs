@@ -59,7 +59,7 @@ impl Tracer {
             refuse(&mut copied.capture, &reason);
             return Some(fault);
         }
-        let maps = maps_of(&copied.capture);
+        let maps = Maps::of(&copied.capture);
         let memory = Memory::open(fault.thread.tid());
         let Some(sites) = self.sites.find(&memory, &maps) else {
             refuse(
@@ -177,17 +177,6 @@ fn is_closed(lease: &OwnedFd, timeout: PollTimeout) -> bool {
         && sources[0]
             .revents()
             .is_some_and(|events| events.contains(PollFlags::POLLHUP))
-}
-
-fn maps_of(capture: &Capture) -> Maps {
-    Maps::parse(
-        capture
-            .facts
-            .process
-            .maps
-            .map(|maps| capture.get(maps))
-            .unwrap_or_default(),
-    )
 }
 
 /// Whether a process is the first of a namespace within ours.

@@ -1,8 +1,8 @@
 //! A decision that needs a close look: the thread is copied first, and its copy diagnosed.
 
+use crate::capture::Frozen;
 use crate::capture::fault::micros;
 use crate::capture::maps::Maps;
-use crate::capture::{Capture, Frozen};
 use crate::config::Action;
 use crate::diagnose::{self, Diagnosis, NoModules};
 use crate::policy::{Danger, FaultFacts, Walk};
@@ -54,7 +54,7 @@ impl Tracer {
         for note in notes {
             walk.note(note);
         }
-        let maps = maps_of(&copied.capture);
+        let maps = Maps::of(&copied.capture);
         let incident = recorded.then(|| self.describe(&fault, &names));
         let mut held = Held::new(fault, walk, maps);
         let mut action = held.choose();
@@ -143,16 +143,4 @@ fn exception_text(
         text.push_str(&format!(" in {name}+{offset:#x}"));
     }
     text
-}
-
-/// The memory map in a copy.
-fn maps_of(capture: &Capture) -> Maps {
-    Maps::parse(
-        capture
-            .facts
-            .process
-            .maps
-            .map(|maps| capture.get(maps))
-            .unwrap_or_default(),
-    )
 }
