@@ -82,10 +82,10 @@ impl Recorder {
         for (place, output) in outputs.iter().enumerate() {
             descriptors.insert(before_copy + place, output.as_fd().try_clone_to_owned()?);
         }
-        channel.send(&message, descriptors)?;
+        tell(&mut channel, &message, descriptors)?;
         for part in order.modules.chunks(DESCRIPTORS) {
             let part: io::Result<Vec<OwnedFd>> = part.iter().map(OwnedFd::try_clone).collect();
-            channel.send(&ToRecorder::Modules, part?)?;
+            tell(&mut channel, &ToRecorder::Modules, part?)?;
         }
         Ok(Self {
             channel,
@@ -118,7 +118,7 @@ impl Recorder {
                     let count = count(&fingerprint);
                     self.counted = count.as_ref().ok().copied();
                     let answer = ToRecorder::Occurrences(count);
-                    match self.channel.send(&answer, Vec::new()) {
+                    match tell(&mut self.channel, &answer, Vec::new()) {
                         Ok(()) => continue,
                         Err(error) => Finished::Failed(error.to_string()),
                     }
@@ -153,10 +153,37 @@ impl Recorder {
     }
 }
 
+/// Sends a message. A recorder that is gone is no failure: its end is heard where its outcome is awaited, and another may
+/// take its place.
+fn tell(channel: &mut Channel, message: &ToRecorder, descriptors: Vec<OwnedFd>) -> Result<(), ChannelError> {
+    match channel.send(message, descriptors) {
+        Err(ChannelError::Closed) => Ok(()),
+        sent => sent,
+    }
+}
+
 impl Drop for Recorder {
     /// It ends by itself, or must not go on; either way it is reaped here.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorder_that_is_gone_is_told_all_the_same() {
+        let (mut channel, theirs) = Channel::pair().unwrap();
+        drop(theirs);
+        for _ in 0..2 {
+            assert!(tell(&mut channel, &ToRecorder::Occurrences(Ok(1)), Vec::new()).is_ok());
+        }
+        assert!(matches!(
+            channel.try_receive::<FromRecorder>(),
+            Err(ChannelError::Closed)
+        ));
     }
 }
