@@ -41,6 +41,7 @@ pub struct Walk {
     steps: VecDeque<(Action, Option<String>)>,
     passed: Vec<Passed>,
     taken: Option<Action>,
+    how: Option<String>,
 }
 
 /// Actions that were passed over, and why.
@@ -104,6 +105,7 @@ impl Walk {
             ladder,
             passed: Vec::new(),
             taken: None,
+            how: None,
         }
     }
 
@@ -142,6 +144,11 @@ impl Walk {
         self.taken = None;
     }
 
+    /// What the action of the last step is, as a clause.
+    pub fn explain(&mut self, how: impl Into<String>) {
+        self.how = Some(how.into());
+    }
+
     /// Something that was looked at.
     pub fn note(&mut self, evidence: impl Into<String>) {
         self.evidence.push(evidence.into());
@@ -149,7 +156,11 @@ impl Walk {
 
     /// The action of the last step is taken.
     pub fn end(self) -> Decision {
-        let reason = self.reason();
+        let mut reason = self.reason();
+        if let Some(how) = &self.how {
+            reason.push_str("; ");
+            reason.push_str(how);
+        }
         Decision {
             requested: self.ladder.0,
             taken: self.taken.unwrap_or_default(),

@@ -5,6 +5,7 @@ use crate::capture::fault::micros;
 use crate::capture::maps::Maps;
 use crate::config::Action;
 use crate::diagnose::{self, Diagnosis, NoModules};
+use crate::isolate::throw::Raised;
 use crate::policy::{Danger, FaultFacts, Walk};
 use crate::sys::memory::Memory;
 use crate::sys::{SigNo, fail};
@@ -14,6 +15,7 @@ use super::dangers;
 use super::hold::Held;
 use super::incident::{Names, facts};
 use super::telling::Place;
+use super::throwing::Attempt;
 use super::{Tracer, TracerError, unwinding};
 
 impl Tracer {
@@ -56,20 +58,28 @@ impl Tracer {
         }
         let maps = Maps::of(&copied.capture);
         let incident = recorded.then(|| self.describe(&fault, &names));
+        let process = fault.process;
         let mut held = Held::new(fault, walk, maps);
         let mut action = held.choose();
         loop {
             let prepared = match action {
                 Action::Throw => {
                     let text = exception_text(held.signal(), diagnosis.as_ref(), &place, function.as_deref());
-                    self.throwing.prepare(
-                        held.thread(),
-                        &copied.capture,
-                        &copied.files,
-                        held.maps(),
-                        &text,
-                        &mut self.examiner.tables,
-                    )
+                    match self.raise(held, &copied, &text) {
+                        Attempt::Raised(raising, raised) => {
+                            held = raising;
+                            held.explain(sentence(&raised, &text));
+                            Ok(())
+                        }
+                        Attempt::Refused(as_before, why) => {
+                            held = as_before;
+                            Err(why)
+                        }
+                        Attempt::Gone(decision) => {
+                            self.engine.let_go_of(process, Vec::new());
+                            return self.tell_settled(incident, process, decision, copied);
+                        }
+                    }
                 }
                 Action::Unwind => {
                     let tables = &mut self.examiner.tables;
@@ -94,13 +104,11 @@ impl Tracer {
             }
             copied.capture.facts.pause.faulting_us = micros(held.since_fault());
             let (fault, decision) = held.end();
-            let process = fault.process;
             self.engine.redirect(fault);
             return self.tell_settled(incident, process, decision, copied);
         }
         if matches!(action, Action::Deliver | Action::Suppress) {
             let (fault, decision) = held.end();
-            let process = fault.process;
             let again = self.conclude(fault, &decision, recorded)?;
             return self.tell_settled(incident, process, decision, again);
         }
@@ -120,6 +128,13 @@ impl Tracer {
         incident.settled = false;
         self.tell_incident(incident, copied)
     }
+}
+
+/// What was raised where, and what the program's handler reads.
+fn sentence(raised: &Raised, text: &str) -> String {
+    let Raised { what, from, to } = raised;
+    let caught = to.map_or_else(String::new, |to| format!(", which frame {to} catches"));
+    format!("frame {from} gets {what}{caught}: \"{text}\"")
 }
 
 /// What the program's handler reads: "SIGSEGV: null pointer dereference at 0x8 in parse_header", or "in server+0x1234".

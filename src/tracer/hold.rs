@@ -100,6 +100,27 @@ impl Held {
         &self.maps
     }
 
+    /// Gives the thread away for a while. What was decided, where it does not come back.
+    pub(super) fn lend<T>(
+        self,
+        with: impl FnOnce(Stopped, &Maps) -> (Option<Stopped>, T),
+    ) -> Result<(Self, T), Box<Walk>> {
+        let mut held = self;
+        let (thread, result) = with(held.fault.thread, &held.maps);
+        match thread {
+            Some(thread) => {
+                held.fault.thread = thread;
+                Ok((held, result))
+            }
+            None => Err(Box::new(held.walk)),
+        }
+    }
+
+    /// Says of the action that is taken what it is.
+    pub(super) fn explain(&mut self, how: String) {
+        self.walk.explain(how);
+    }
+
     pub(super) fn tid(&self) -> Tid {
         self.fault.thread.tid()
     }

@@ -36,6 +36,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::config::Service;
 use crate::ipc::{Census, Channel, ChannelError, FromTracer, Received, ToTracer, role_log};
 use crate::isolate::sites::Finder;
+use crate::isolate::throw::Throwing;
 use crate::policy::{Admission, Budget, Limits};
 use crate::sys::ptrace::Options;
 use crate::sys::wake::Wake;
@@ -46,7 +47,6 @@ use copies::HeldCopy;
 use examining::Examiner;
 use following::Following;
 use hold::Held;
-use throwing::Throwing;
 
 /// When audits follow an attachment, and the interval that stays.
 const AUDITS: [Duration; 4] = [

@@ -1,132 +1,67 @@
-//! Whether a fault can become an exception of its program, worked out from the thread's stack in place.
+//! Whether a fault can become an error of its program, worked out from the thread's stack in place.
 
-use std::os::fd::OwnedFd;
-
-use crate::capture::Capture;
-use crate::capture::maps::{Maps, is_c_library};
-use crate::diagnose::Image;
-use crate::diagnose::unwind::{OuterFrame, TableCache, flight};
-use crate::isolate::throw;
+use crate::capture::fault::Copied;
+use crate::isolate::throw::{NotRaised, Program, Raised, Scene};
+use crate::policy::Decision;
 use crate::sys::memory::Memory;
-use crate::sys::ptrace::Stopped;
 
+use super::Tracer;
+use super::hold::Held;
 use super::source::{Files, Live};
 
-/// The function that throws a std::runtime_error with a text, exported by libstdc++ for its own headers.
-const THROWS: &[u8] = b"_ZSt21__throw_runtime_errorPKc";
-/// The personality routine of C++.
-const PERSONALITY: &[u8] = b"__gxx_personality_v0";
 /// The most frames that are followed.
 const MAX_FRAMES: usize = 64;
-/// The most that is read of one function's data area, bytes.
-pub(super) const MAX_AREA: usize = 32 << 10;
-/// How many files' symbols are remembered.
-const MAX_FILES: usize = 16;
 
-/// What is kept between faults.
-#[derive(Debug, Default)]
-pub(super) struct Throwing {
-    files: Vec<((u32, u32), u64, Symbols)>,
+/// What became of a thread in which an error was to be raised.
+pub(super) enum Attempt {
+    /// It is in front of the error.
+    Raised(Held, Raised),
+    /// It is in front of its signal as before, and why.
+    Refused(Held, String),
+    /// It is gone, and its process with it.
+    Gone(Decision),
 }
 
-/// Addresses in a file.
-#[derive(Clone, Copy, Debug)]
-struct Symbols {
-    throws: u64,
-    personality: u64,
-}
-
-impl Throwing {
-    /// Puts the thread in front of a throw.
-    ///
-    /// # Errors
-    ///
-    /// Why that is not possible, as a clause of a sentence.
-    pub(super) fn prepare(
-        &mut self,
-        thread: &Stopped,
-        capture: &Capture,
-        files: &[OwnedFd],
-        maps: &Maps,
-        text: &str,
-        tables: &mut TableCache,
-    ) -> Result<(), String> {
+impl Tracer {
+    /// Puts a thread in front of an error of its own language with that text.
+    pub(super) fn raise(&mut self, held: Held, copied: &Copied, text: &str) -> Attempt {
+        let Copied { capture, files, .. } = copied;
         let source = Files { capture, files };
-        let symbols = self
-            .symbols(capture, &source)
-            .ok_or("the process has no C++ library that throws for others")?;
-        let memory = Memory::open(thread.tid());
+        let memory = Memory::open(held.tid());
         let live = Live(&memory);
-        let outer = source.outer_frames(thread, &live, tables, MAX_FRAMES)?;
-        let area = |address| memory.read_span(address, MAX_AREA);
-        let flight = flight(&outer, symbols.personality, &live, &area)?;
-        allocates_safely(&outer.frames[..flight.from], maps)?;
-        let frame = &outer.frames[flight.from];
-        throw::prepare(thread, frame, symbols.throws, text, maps).map_err(|error| error.to_string())
-    }
-
-    /// The address of C++'s personality routine in the process.
-    pub(super) fn personality(&mut self, capture: &Capture, source: &Files<'_>) -> Option<u64> {
-        Some(self.symbols(capture, source)?.personality)
-    }
-
-    /// The two functions' addresses in the process.
-    fn symbols(&mut self, capture: &Capture, source: &Files<'_>) -> Option<Symbols> {
-        let modules = &capture.facts.modules;
-        let place = modules
-            .iter()
-            .position(|module| file_name(&module.path).starts_with("libstdc++.so"))
-            .or((!modules.is_empty()).then_some(0))?;
-        let module = &modules[place];
-        let image = Image::open(source, place).ok()?;
-        let linked = image.address_of_offset(module.offset).ok()??;
-        let known = self
-            .files
-            .iter()
-            .find(|(device, inode, _)| (*device, *inode) == (module.device, module.inode));
-        let found = match known {
-            Some((.., symbols)) => *symbols,
-            None => {
-                let (mut throws, mut personality) = (None, None);
-                image
-                    .for_each_function(|name, address, _| match name {
-                        THROWS => throws = Some(address),
-                        PERSONALITY => personality = Some(address),
-                        _ => {}
-                    })
-                    .ok()?;
-                let symbols = Symbols {
-                    throws: throws?,
-                    personality: personality?,
-                };
-                self.files.truncate(MAX_FILES - 1);
-                self.files.insert(0, (module.device, module.inode, symbols));
-                symbols
-            }
+        let tables = &mut self.examiner.tables;
+        let outer = match source.outer_frames(held.thread(), &live, tables, MAX_FRAMES) {
+            Ok(outer) => outer,
+            Err(why) => return Attempt::Refused(held, why),
         };
-        let bias = module.low.wrapping_sub(linked);
-        Some(Symbols {
-            throws: found.throws.wrapping_add(bias),
-            personality: found.personality.wrapping_add(bias),
-        })
-    }
-}
-
-/// A throw allocates. Of the C library's functions only those that keep nothing on the stack are known not to be in the
-/// middle of an allocation: copying and comparing, where a bad pointer usually shows.
-fn allocates_safely(popped: &[OuterFrame], maps: &Maps) -> Result<(), String> {
-    for (index, outer) in popped.iter().enumerate() {
-        let in_library = maps
-            .find(outer.frame.pc)
-            .is_some_and(|mapping| is_c_library(&mapping.name) || mapping.name.contains("/ld-linux"));
-        let is_leaf = index == 0 && outer.cfa == Some(outer.frame.sp.wrapping_add(8));
-        if in_library && !is_leaf {
-            return Err("it is inside the C library, which may hold a lock of its own".to_owned());
+        let program = Program {
+            process: held.process(),
+            modules: &capture.facts.modules,
+            source: &source,
+        };
+        let (throwing, sites) = (&mut self.throwing, &mut self.sites);
+        let raised = held.lend(|thread, maps| {
+            let scene = Scene {
+                program,
+                maps,
+                memory: &memory,
+                live: &live,
+                outer: &outer,
+                text,
+            };
+            match throwing.raise(thread, &scene, sites) {
+                Ok((thread, raised)) => (Some(thread), Ok(raised)),
+                Err(NotRaised { thread, why }) => (thread, Err(why)),
+            }
+        });
+        match raised {
+            Ok((held, Ok(raised))) => Attempt::Raised(held, raised),
+            Ok((held, Err(why))) => Attempt::Refused(held, why),
+            Err(mut walk) => {
+                walk.pass("it is gone");
+                walk.give_up();
+                Attempt::Gone(walk.end())
+            }
         }
     }
-    Ok(())
-}
-
-pub(super) fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
 }

@@ -3,14 +3,14 @@
 use crate::capture::Capture;
 use crate::capture::fault::Copied;
 use crate::capture::maps::is_c_library;
-use crate::diagnose::unwind::{TableCache, passage};
+use crate::diagnose::unwind::{Reading, TableCache, passage};
 use crate::diagnose::{Image, ModuleSource};
+use crate::isolate::throw::{MAX_AREA, Program, Throwing};
 use crate::isolate::unwind;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 
 use super::source::{Files, Live};
-use super::throwing::{MAX_AREA, Throwing, file_name};
 
 /// The function that unwinds and ends the thread that calls it.
 const ENDS: &str = "pthread_exit";
@@ -31,19 +31,27 @@ pub(super) fn prepare(
     let Copied { capture, files, .. } = copied;
     let source = Files { capture, files };
     let ends = ends(capture, &source)?;
-    let personality = throwing.personality(capture, &source);
+    let personality = throwing.cxx_personality(&Program {
+        process: capture.pid(),
+        modules: &capture.facts.modules,
+        source: &source,
+    });
     let memory = Memory::open(thread.tid());
     let live = Live(&memory);
     let outer = source.outer_frames(thread, &live, tables, MAX_FRAMES)?;
     let area = |address| memory.read_span(address, MAX_AREA);
-    let from = passage(&outer, personality, &live, &area)?;
+    let reading = Reading {
+        memory: &live,
+        area: &area,
+    };
+    let from = passage(&outer, personality, reading)?;
     unwind::prepare(thread, &outer.frames[from], ends).map_err(|error| error.to_string())
 }
 
 /// Where pthread_exit(3) is, of a C library that unwinds.
 fn ends(capture: &Capture, source: &dyn ModuleSource) -> Result<u64, String> {
     let modules = &capture.facts.modules;
-    let has = |is: fn(&str) -> bool| modules.iter().any(|module| is(file_name(&module.path)));
+    let has = |is: fn(&str) -> bool| modules.iter().any(|module| is(module.file_name()));
     if has(|name| name.contains("musl")) {
         return Err("musl's pthread_exit unwinds no stack".to_owned());
     }
@@ -51,9 +59,10 @@ fn ends(capture: &Capture, source: &dyn ModuleSource) -> Result<u64, String> {
     if !has(|name| name.starts_with("libgcc_s.so")) {
         return Err("libgcc_s, which unwinds, is not loaded".to_owned());
     }
-    let of_library = modules.iter().enumerate().filter(|(_, module)| {
-        is_c_library(&module.path) || file_name(&module.path).starts_with("libpthread")
-    });
+    let of_library = modules
+        .iter()
+        .enumerate()
+        .filter(|(_, module)| is_c_library(&module.path) || module.file_name().starts_with("libpthread"));
     let found = of_library.filter_map(|(index, module)| {
         let image = Image::open(source, index).ok()?;
         let (_, address) = *image.exports(&[ENDS]).ok()?.first()?;

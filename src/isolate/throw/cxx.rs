@@ -1,0 +1,137 @@
+//! C++: a std::runtime_error, thrown by the library's own function.
+//!
+//! From where, and whether a handler catches it, [`crate::diagnose::unwind::flight`] says.
+
+use crate::diagnose::Image;
+use crate::diagnose::unwind::flight;
+use crate::isolate::call::Call;
+use crate::isolate::inject::Obstacle;
+use crate::isolate::sites::Finder;
+use crate::sys::ptrace::Stopped;
+
+use super::{Language, MAX_TEXT, NotRaised, Program, Raised, Scene};
+
+/// The function that throws a std::runtime_error with a text, exported by libstdc++ for its own headers.
+const THROWS: &[u8] = b"_ZSt21__throw_runtime_errorPKc";
+/// The personality routine of C++.
+const PERSONALITY: &[u8] = b"__gxx_personality_v0";
+/// How many files' symbols are remembered.
+const MAX_FILES: usize = 16;
+/// How far below the stack pointer the text lies: deeper than anything that runs before the exception has copied it.
+const DEPTH: u64 = 64 << 10;
+
+/// What is kept between faults.
+#[derive(Debug, Default)]
+pub(super) struct Cxx {
+    files: Vec<((u32, u32), u64, Symbols)>,
+}
+
+/// Addresses in a file.
+#[derive(Clone, Copy, Debug)]
+struct Symbols {
+    throws: u64,
+    personality: u64,
+}
+
+impl Language for Cxx {
+    fn frame(&mut self, scene: &Scene<'_>) -> Option<usize> {
+        let personality = self.personality(&scene.program)?;
+        scene.frame_with(personality)
+    }
+
+    fn raise(
+        &mut self,
+        thread: Stopped,
+        scene: &Scene<'_>,
+        _: &mut Finder,
+    ) -> Result<(Stopped, Raised), NotRaised> {
+        match self.prepare(&thread, scene) {
+            Ok(raised) => Ok((thread, raised)),
+            Err(why) => Err(NotRaised::of(thread, why)),
+        }
+    }
+}
+
+impl Cxx {
+    fn prepare(&mut self, thread: &Stopped, scene: &Scene<'_>) -> Result<Raised, String> {
+        let symbols = self
+            .symbols(&scene.program)
+            .ok_or("the process has no C++ library that throws for others")?;
+        let flight = scene.reading(|reading| flight(scene.outer, symbols.personality, reading))?;
+        scene.allocates_safely(&scene.outer.frames[..flight.from])?;
+        let enter = || {
+            let frame = &scene.outer.frames[flight.from];
+            let call = Call::from(thread, frame, scene.memory)?;
+            let place = write_text(scene, call.sp())?;
+            call.enter(thread, symbols.throws, &[place])
+        };
+        enter().map_err(|error: Obstacle| error.to_string())?;
+        Ok(Raised {
+            what: "a C++ exception",
+            from: flight.from,
+            to: Some(flight.to),
+        })
+    }
+
+    /// The address of C++'s personality routine in the process.
+    pub(super) fn personality(&mut self, program: &Program<'_>) -> Option<u64> {
+        Some(self.symbols(program)?.personality)
+    }
+
+    /// The two functions' addresses in the process.
+    fn symbols(&mut self, program: &Program<'_>) -> Option<Symbols> {
+        let modules = program.modules;
+        let place = modules
+            .iter()
+            .position(|module| module.file_name().starts_with("libstdc++.so"))
+            .or((!modules.is_empty()).then_some(0))?;
+        let module = &modules[place];
+        let image = Image::open(program.source, place).ok()?;
+        let linked = image.address_of_offset(module.offset).ok()??;
+        let known = self
+            .files
+            .iter()
+            .find(|(device, inode, _)| (*device, *inode) == (module.device, module.inode));
+        let found = match known {
+            Some((.., symbols)) => *symbols,
+            None => {
+                let (mut throws, mut personality) = (None, None);
+                image
+                    .for_each_function(|name, address, _| match name {
+                        THROWS => throws = Some(address),
+                        PERSONALITY => personality = Some(address),
+                        _ => {}
+                    })
+                    .ok()?;
+                let symbols = Symbols {
+                    throws: throws?,
+                    personality: personality?,
+                };
+                self.files.truncate(MAX_FILES - 1);
+                self.files.insert(0, (module.device, module.inode, symbols));
+                symbols
+            }
+        };
+        let bias = module.low.wrapping_sub(linked);
+        Some(Symbols {
+            throws: found.throws.wrapping_add(bias),
+            personality: found.personality.wrapping_add(bias),
+        })
+    }
+}
+
+/// Writes the text deep below `sp`; where it lies.
+fn write_text(scene: &Scene<'_>, sp: u64) -> Result<u64, Obstacle> {
+    let place = sp.checked_sub(DEPTH).map(|place| place & !0xf);
+    let within = place.filter(|place| {
+        scene
+            .maps
+            .find(sp)
+            .is_some_and(|stack| stack.low + (MAX_TEXT as u64) < *place)
+    });
+    let place = within.ok_or(Obstacle::NoStack)?;
+    let mut bytes = scene.text().into_bytes();
+    bytes.push(0);
+    scene.memory.write(place, &bytes).map_err(|_| Obstacle::NoStack)?;
+    Ok(place)
+}

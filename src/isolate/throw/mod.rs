@@ -1,0 +1,188 @@
+//! `throw`: the fault becomes an error of the program's own language, in the thread that faulted.
+//!
+//! | file | language | what the program's handler gets |
+//! |---|---|---|
+//! | `cxx` | C++ | a std::runtime_error |
+//!
+//! The language is that of the innermost frame that belongs to any: an error of one is never sent through the frames of
+//! another, which would end the process. Everything is worked out before the thread is touched. It then goes on at the
+//! entry of a function of its own runtime, with the registers of the frame that appears to call it. Nothing of the
+//! program is changed but the stack below, and until the thread is let go on without its signal the signal is what it
+//! takes.
+
+mod cxx;
+
+use std::fmt;
+
+use crate::capture::ModuleFile;
+use crate::capture::maps::{Maps, is_c_library};
+use crate::diagnose::ModuleSource;
+use crate::diagnose::unwind::{MemorySource, OuterFrame, OuterFrames, Reading};
+use crate::sys::Pid;
+use crate::sys::memory::Memory;
+use crate::sys::ptrace::Stopped;
+
+use super::inject::Failure;
+use super::sites::Finder;
+use cxx::Cxx;
+
+/// The most that is read of one function's data area, bytes.
+pub const MAX_AREA: usize = 32 << 10;
+/// The longest text of an error, bytes.
+const MAX_TEXT: usize = 512;
+
+/// What is kept between faults.
+#[derive(Debug, Default)]
+pub struct Throwing {
+    cxx: Cxx,
+}
+
+/// The program of a thread, and what it knows of its files.
+#[derive(Clone, Copy)]
+pub struct Program<'a> {
+    /// The process.
+    pub process: Pid,
+    /// Its modules.
+    pub modules: &'a [ModuleFile],
+    /// Their files.
+    pub source: &'a dyn ModuleSource,
+}
+
+/// A thread in front of its signal, and what its error is to say.
+pub struct Scene<'a> {
+    /// Its program.
+    pub program: Program<'a>,
+    /// The memory map of its process.
+    pub maps: &'a Maps,
+    /// The memory of its process.
+    pub memory: &'a Memory,
+    /// The same, to be looked at.
+    pub live: &'a dyn MemorySource,
+    /// Its frames.
+    pub outer: &'a OuterFrames,
+    /// The text of the error.
+    pub text: &'a str,
+}
+
+/// What was raised.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Raised {
+    /// In words: "a C++ exception".
+    pub what: &'static str,
+    /// The frame that appears to raise it.
+    pub from: usize,
+    /// The frame that gets it, where one is known.
+    pub to: Option<usize>,
+}
+
+/// A thread in which nothing was raised.
+#[derive(Debug)]
+pub struct NotRaised {
+    /// The thread in its stop as it was, if it still is.
+    pub thread: Option<Stopped>,
+    /// Why, as a clause of a sentence.
+    pub why: String,
+}
+
+/// A language whose errors can be raised from outside.
+trait Language {
+    /// The innermost frame of the thread that belongs to the language.
+    fn frame(&mut self, scene: &Scene<'_>) -> Option<usize>;
+
+    /// Puts the thread in front of an error.
+    fn raise(
+        &mut self,
+        thread: Stopped,
+        scene: &Scene<'_>,
+        finder: &mut Finder,
+    ) -> Result<(Stopped, Raised), NotRaised>;
+}
+
+impl Throwing {
+    /// Puts a thread that stands in front of its signal in front of an error of its own language instead.
+    pub fn raise(
+        &mut self,
+        thread: Stopped,
+        scene: &Scene<'_>,
+        finder: &mut Finder,
+    ) -> Result<(Stopped, Raised), NotRaised> {
+        let languages: [&mut dyn Language; 1] = [&mut self.cxx];
+        let claimed = languages
+            .into_iter()
+            .filter_map(|language| Some((language.frame(scene)?, language)));
+        match claimed.min_by_key(|(frame, _)| *frame) {
+            Some((_, language)) => language.raise(thread, scene, finder),
+            None => Err(NotRaised::of(
+                thread,
+                "no frame belongs to a language whose errors can be raised",
+            )),
+        }
+    }
+
+    /// The address of C++'s personality routine in the process.
+    pub fn cxx_personality(&mut self, program: &Program<'_>) -> Option<u64> {
+        self.cxx.personality(program)
+    }
+}
+
+impl Scene<'_> {
+    /// Has `look` read the thread's frames.
+    fn reading<T>(&self, look: impl FnOnce(Reading<'_>) -> T) -> T {
+        let area = |address| self.memory.read_span(address, MAX_AREA);
+        look(Reading {
+            memory: self.live,
+            area: &area,
+        })
+    }
+
+    /// The innermost frame whose personality routine is that one.
+    fn frame_with(&self, personality: u64) -> Option<usize> {
+        self.outer.frames.iter().position(|outer| {
+            let routine = outer.procedure.and_then(|procedure| procedure.personality);
+            routine.and_then(|routine| routine.resolve(self.live)) == Some(personality)
+        })
+    }
+
+    /// The text without what would end it early, cut to what is taken of it.
+    fn text(&self) -> String {
+        let mut text = self.text.replace('\0', "");
+        while text.len() >= MAX_TEXT {
+            text.pop();
+        }
+        text
+    }
+
+    /// Raising an error allocates. Of the C library's functions only those that keep nothing on the stack are known not
+    /// to be in the middle of an allocation: copying and comparing, where a bad pointer usually shows.
+    fn allocates_safely(&self, popped: &[OuterFrame]) -> Result<(), String> {
+        for (index, outer) in popped.iter().enumerate() {
+            let in_library = self
+                .maps
+                .find(outer.frame.pc)
+                .is_some_and(|mapping| is_c_library(&mapping.name) || mapping.name.contains("/ld-linux"));
+            let is_leaf = index == 0 && outer.cfa == Some(outer.frame.sp.wrapping_add(8));
+            if in_library && !is_leaf {
+                return Err("it is inside the C library, which may hold a lock of its own".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl NotRaised {
+    fn of(thread: Stopped, why: impl fmt::Display) -> Self {
+        Self {
+            thread: Some(thread),
+            why: why.to_string(),
+        }
+    }
+}
+
+impl From<Failure> for NotRaised {
+    fn from(failure: Failure) -> Self {
+        Self {
+            thread: failure.thread,
+            why: failure.reason.to_string(),
+        }
+    }
+}
