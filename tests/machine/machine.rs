@@ -96,6 +96,8 @@ impl Machine {
             return None;
         }
         machine.write("/etc/machine-id", &format!("{:032x}\n", unique()));
+        // By which images of containers keep packages from starting services.
+        let _ = fs::remove_file(machine.path("/usr/sbin/policy-rc.d"));
         Some(machine)
     }
 
