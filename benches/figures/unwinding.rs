@@ -75,7 +75,7 @@ fn copied(load: &Load) -> Result<Copied> {
     for tid in &tids {
         ptrace::seize(*tid, Options::threads())?;
     }
-    let frozen = freeze(process, Prospect::GoesOn, tids, PATIENCE);
+    let mut frozen = freeze(process, Prospect::GoesOn, tids, PATIENCE);
     let subject = Subject {
         tid: process.leader(),
         thread: None,
@@ -86,7 +86,7 @@ fn copied(load: &Load) -> Result<Copied> {
         handled: None,
         seen: Instant::now(),
     };
-    let copied = copy(&subject, &frozen, &ReportOptions::default());
+    let copied = copy(&subject, &mut frozen, &ReportOptions::default());
     for (thread, _) in frozen.threads {
         thread.detach(None)?;
     }

@@ -9,11 +9,11 @@ use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 use crate::sys::regs::{EXTENDED_SET, FP_OF_EXTENDED_SET, GeneralRegisters, NT_PRFPREG, NT_PRSTATUS};
 use crate::sys::signal::SigInfo;
-use crate::sys::tasks::Tasks;
 use crate::sys::{Pid, SigNo, StartTime, Tid};
 
 use super::freeze::Frozen;
 use super::maps::Maps;
+use super::withheld::Marks;
 use super::{
     Blob, Capture, FaultFacts, Kind, ModuleFile, Phase, Precursor, Purpose, ThreadFacts, abort_message,
 };
@@ -63,6 +63,17 @@ pub struct Copied {
     pub files: Vec<OwnedFd>,
     /// A copy of the whole process, where its core is to hold more.
     pub whole: Option<Whole>,
+    /// What is still to be read, at the latest when the process is about to end.
+    marks: Option<Marks>,
+}
+
+impl Copied {
+    /// Reads what needs no stop and was left for later. A copy is not to be handed over before.
+    pub fn complete(&mut self) {
+        if let Some(marks) = self.marks.take() {
+            self.capture.withhold_marked(marks);
+        }
+    }
 }
 
 /// A copy of a whole process, for whoever writes its core.
@@ -89,11 +100,16 @@ impl Ledger {
     }
 }
 
-/// Copies a stopped thread, the frozen ones beside it, and what /proc says of their process.
-pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> Copied {
+/// Copies a stopped thread, the frozen ones beside it, and what /proc says of their process. What needs no stop is left
+/// for [`Copied::complete`]: read meanwhile where other threads wait, and afterwards where none does.
+pub fn copy(subject: &Subject<'_>, frozen: &mut Frozen, options: &ReportOptions) -> Copied {
     let mut capture = Capture::default();
     let tid = subject.tid;
     let mut ledger = Ledger(Instant::now());
+    let mut marks = Marks::later(subject.process, tid, options.dontdump);
+    if !frozen.threads.is_empty() {
+        marks = marks.begin();
+    }
     capture.facts.kind = if subject.signal.is_some() {
         Kind::Fault
     } else {
@@ -152,10 +168,8 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
     capture.copy_python(&memory, &files);
     ledger.close(&mut capture, "interpreter");
 
-    capture.withhold(subject.process, tid, &maps, options);
-    ledger.close(&mut capture, "withheld");
-
-    capture.copy_names(subject.process);
+    capture.withhold(options);
+    capture.copy_stats(subject.process, frozen.stats.take());
     capture.describe_running(subject.process, &frozen.left_out, &memory);
     for tid in &frozen.left_out {
         capture.miss(format!("registers of thread {tid}"), "it did not stop in time");
@@ -165,6 +179,7 @@ pub fn copy(subject: &Subject<'_>, frozen: &Frozen, options: &ReportOptions) -> 
         capture,
         files,
         whole: None,
+        marks: Some(marks),
     }
 }
 
@@ -270,31 +285,6 @@ impl Capture {
         let file = files.get(module.descriptor? as usize)?.try_clone().ok()?;
         Some((module, File::from(file)))
     }
-
-    /// Copies names, states and times of the threads.
-    fn copy_names(&mut self, process: Pid) {
-        let Ok(tasks) = Tasks::open(process) else { return };
-        for place in 0..self.facts.threads.len() {
-            let stat = self.copy_line(&tasks, self.facts.threads[place].tid, "stat");
-            let name = stat.and_then(|blob| name_in_stat(self.get(blob)));
-            let thread = &mut self.facts.threads[place];
-            (thread.stat, thread.name) = (stat, name);
-        }
-    }
-
-    /// Copies a file of a thread that is a line; None if it is gone.
-    pub(super) fn copy_line(&mut self, tasks: &Tasks, tid: Tid, file: &str) -> Option<Blob> {
-        let offset = self.bytes.len() as u64;
-        let len = tasks.line(tid, file, &mut self.bytes).ok()? as u64;
-        Some(Blob { offset, len })
-    }
-}
-
-/// The name between the outermost parentheses of a stat line.
-pub(super) fn name_in_stat(stat: &[u8]) -> Option<String> {
-    let open = stat.iter().position(|byte| *byte == b'(')?;
-    let close = stat.iter().rposition(|byte| *byte == b')')?;
-    Some(String::from_utf8_lossy(stat.get(open + 1..close)?).into_owned())
 }
 
 /// Microseconds of a duration.
@@ -309,16 +299,4 @@ pub fn wall_clock(moment: Instant) -> i64 {
         .unwrap_or(UNIX_EPOCH);
     then.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_micros() as i64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_may_hold_parentheses_and_spaces() {
-        assert_eq!(name_in_stat(b"7 (a) (b c) S 1 2"), Some("a) (b c".into()));
-        assert_eq!(name_in_stat(b"7 ("), None);
-        assert_eq!(name_in_stat(b")("), None);
-    }
 }

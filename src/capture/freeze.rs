@@ -20,6 +20,9 @@ use crate::sys::tasks::Tasks;
 use crate::sys::wait::{self, Event, Stop};
 use crate::sys::{Pid, Tid};
 
+use super::aside::Aside;
+use super::stats::Stats;
+
 /// How long to wait for a signal between two looks at those that have not stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
@@ -39,13 +42,18 @@ pub struct Frozen {
     pub threads: Vec<(ptrace::Stopped, Stop)>,
     /// Those that could not be stopped in time.
     pub left_out: Vec<Tid>,
+    /// What /proc says of those that were known before, read meanwhile.
+    pub(super) stats: Option<Aside<Stats>>,
 }
 
 /// Stops all threads of a process but one that is stopped already. `known` are those that are traced as far as we
 /// know; others that were born meanwhile are found.
 pub fn freeze(pid: Pid, prospect: Prospect, known: Vec<Tid>, timeout: Duration) -> Frozen {
     let deadline = Instant::now() + timeout;
-    let mut frozen = Frozen::default();
+    let mut frozen = Frozen {
+        stats: Some(Stats::begin(pid, known.clone())),
+        ..Frozen::default()
+    };
     let mut tasks = Tasks::open(pid).ok();
     let mut asked = match prospect {
         Prospect::Dies(stopped) => FnvHashSet::from_iter([stopped]),

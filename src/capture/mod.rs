@@ -5,6 +5,7 @@
 //! and everything that reads the copy (and may be wrong about it) runs later, in another process.
 
 mod abort_message;
+mod aside;
 mod directories;
 pub mod ending;
 mod exception;
@@ -21,6 +22,7 @@ mod process;
 pub mod python;
 mod restarted;
 mod running;
+mod stats;
 mod symbol;
 mod thread_library;
 mod withheld;

@@ -7,7 +7,7 @@ use crate::sys::memory::Memory;
 use crate::sys::tasks::Tasks;
 use crate::sys::{Pid, Tid};
 
-use super::fault::name_in_stat;
+use super::stats::name_in_stat;
 use super::{Capture, ThreadFacts};
 
 /// Threads that are described: 20 us each.

@@ -3,29 +3,116 @@
 //!
 //! A stack is copied all the same, since no calls can be followed without it; nothing that is written holds such memory.
 //! Only `/proc/PID/smaps` tells what was left out of cores, and the kernel walks every page for it: 13 ms for each GB, and
-//! some 2.5 us for each mapping. All threads wait meanwhile, so it is read where that is short, or on request.
+//! 4 us for each mapping. So it is read on another CPU while threads are held, or when they run again; and only where that
+//! is short, or on request. A mapping that is gone by then may have been one of these, and counts as one.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use crate::config::{Cmdline, DontDump, ReportOptions};
 use crate::sys::{Pid, Tid};
 
-use super::maps::Maps;
-use super::process::{MAX_FILE, read_bounded};
+use super::aside::Aside;
+use super::process::MAX_FILE;
 use super::{Capture, Withheld};
 
-/// How long reading smaps may take unasked, microseconds.
-const UNASKED_US: u64 = 6_000;
-/// What it takes, nanoseconds: for each resident page, and for each mapping.
-const PAGE_NS: u64 = 50;
-const MAPPING_NS: u64 = 2_500;
+/// How long reading smaps may take unasked.
+const UNASKED: Duration = Duration::from_millis(20);
+/// How many resident pages may be walked unasked; 50 ns each.
+const UNASKED_PAGES: u64 = 120_000;
+/// How much is read at once: the kernel gives a page at most (fs/seq_file.c).
+const PIECE: usize = 4096;
 /// Fields of `/proc/PID/stat` (proc(5)), counted from 1.
 const ARG_START: usize = 48;
 const ENV_START: usize = 50;
 
+/// Which mappings the program asked to leave out of cores, still to be had.
+#[derive(Debug)]
+pub(super) struct Marks {
+    source: Source,
+    aside: Option<Aside<Outcome>>,
+}
+
+/// Where marks are read, and whether that may take its time.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    pid: Pid,
+    tid: Tid,
+    at_length: bool,
+}
+
+/// What became of reading them.
+#[derive(Debug)]
+enum Outcome {
+    Read(Vec<u8>),
+    TooLarge,
+    Failed(io::Error),
+}
+
+impl Marks {
+    /// Marks that are read when they are wanted.
+    pub(super) fn later(pid: Pid, tid: Tid, wish: DontDump) -> Self {
+        let source = Source {
+            pid,
+            tid,
+            at_length: wish == DontDump::Always,
+        };
+        Self { source, aside: None }
+    }
+
+    /// Begins to read them.
+    pub(super) fn begin(self) -> Self {
+        let source = self.source;
+        Self {
+            aside: Some(Aside::begin(move || source.read())),
+            ..self
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        self.aside.map_or_else(|| self.source.read(), Aside::finish)
+    }
+}
+
+impl Source {
+    fn read(self) -> Outcome {
+        let Self { pid, tid, at_length } = self;
+        if !at_length && resident_pages(pid).is_none_or(|pages| pages > UNASKED_PAGES) {
+            return Outcome::TooLarge;
+        }
+        // The thread may have ended meanwhile, or its process may have a leader that has.
+        let file = File::open(format!("/proc/{pid}/task/{tid}/smaps"))
+            .or_else(|_| File::open(format!("/proc/{pid}/smaps")));
+        let until = (!at_length).then(|| Instant::now() + UNASKED);
+        match file.and_then(|mut file| read_until(&mut file, until)) {
+            Ok(Some(smaps)) => Outcome::Read(smaps),
+            Ok(None) => Outcome::TooLarge,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+}
+
+/// Reads a file to its end; None if that has not come in time.
+fn read_until(file: &mut impl Read, until: Option<Instant>) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; PIECE];
+    while bytes.len() < MAX_FILE as usize {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(None);
+        }
+        match file.read(&mut piece)? {
+            0 => break,
+            len => bytes.extend_from_slice(&piece[..len]),
+        }
+    }
+    Ok(Some(bytes))
+}
+
 impl Capture {
-    /// Notes which of the copied memory is not to be written anywhere.
-    pub(super) fn withhold(&mut self, pid: Pid, tid: Tid, maps: &Maps, options: &ReportOptions) {
+    /// Notes that arguments and environment are not to be written anywhere, where they are not.
+    pub(super) fn withhold(&mut self, options: &ReportOptions) {
         let arguments = (options.cmdline != Cmdline::Full).then_some(ARG_START);
         let environment = (!options.environment.iter().any(|pattern| pattern == "*")).then_some(ENV_START);
         for field in arguments.into_iter().chain(environment) {
@@ -36,37 +123,44 @@ impl Capture {
                 });
             }
         }
-        if options.dontdump == DontDump::Auto && estimate_us(pid, maps) > UNASKED_US {
-            let reason = "the process is so large that looking it up would have kept it waiting; dontdump = \"always\" does";
-            return self.miss("MADV_DONTDUMP", reason);
-        }
-        match read_bounded(&format!("/proc/{pid}/task/{tid}/smaps"), MAX_FILE) {
-            Ok(smaps) => self.withhold_undumped(&smaps),
-            Err(error) => self.miss("MADV_DONTDUMP", error),
+    }
+
+    /// Notes which of the copied memory the program asked to leave out of cores.
+    pub(super) fn withhold_marked(&mut self, marks: Marks) {
+        match marks.finish() {
+            Outcome::Read(smaps) => self.withhold_undumped(&smaps),
+            Outcome::TooLarge => {
+                let reason = "the process is so large that looking it up takes long; dontdump = \"always\" does it all the same";
+                self.miss("MADV_DONTDUMP", reason);
+            }
+            Outcome::Failed(error) => self.miss("MADV_DONTDUMP", error),
         }
     }
 
     fn withhold_undumped(&mut self, smaps: &[u8]) {
-        for range in undumped(smaps) {
-            let overlaps =
-                |start: u64, len: u64| start < range.end && range.start < start.saturating_add(len);
-            let stacks = self.facts.threads.iter().filter_map(|thread| thread.stack);
-            let copied = stacks.map(|stack| (stack.start, stack.data.len));
-            let ranges = self
-                .facts
-                .memory
-                .iter()
-                .map(|memory| (memory.start, memory.data.len));
-            if copied.chain(ranges).any(|(start, len)| overlaps(start, len)) {
-                self.miss(
-                    format!("memory from {:#x} to {:#x}", range.start, range.end),
-                    "the program asked to leave it out of cores (MADV_DONTDUMP)",
-                );
-                self.facts.withheld.push(Withheld {
-                    low: range.start,
-                    high: range.end,
-                });
-            }
+        let mappings = mappings(smaps);
+        let stacks = self.facts.threads.iter().filter_map(|thread| thread.stack);
+        let copied = stacks.map(|stack| (stack.start, stack.data.len));
+        let others = self
+            .facts
+            .memory
+            .iter()
+            .map(|memory| (memory.start, memory.data.len));
+        let mut withheld = Vec::new();
+        for (start, len) in copied.chain(others).filter(|(_, len)| *len > 0) {
+            withheld.extend(unshown(&mappings, start..start.saturating_add(len)));
+        }
+        withheld.sort_unstable_by_key(|range| (range.start, range.end));
+        withheld.dedup();
+        for range in withheld {
+            self.miss(
+                format!("memory from {:#x} to {:#x}", range.start, range.end),
+                "the program asked to leave it out of cores (MADV_DONTDUMP), or has given it back since",
+            );
+            self.facts.withheld.push(Withheld {
+                low: range.start,
+                high: range.end,
+            });
         }
     }
 
@@ -80,31 +174,48 @@ impl Capture {
     }
 }
 
-/// How long reading smaps would take.
-fn estimate_us(pid: Pid, maps: &Maps) -> u64 {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    let resident = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<u64>().ok());
-    let pages_ns = resident.unwrap_or(u64::MAX).saturating_mul(PAGE_NS);
-    pages_ns.saturating_add(maps.iter().count() as u64 * MAPPING_NS) / 1_000
+/// Pages of a process that are in memory (`statm`, proc_pid_statm(5)).
+fn resident_pages(pid: Pid) -> Option<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    statm.split(' ').nth(1)?.parse().ok()
 }
 
-/// The mappings with the flag `dd` (proc_pid_smaps(5)).
-fn undumped(smaps: &[u8]) -> Vec<Range<u64>> {
+/// All mappings, by address, and whether each is marked with `dd` (proc_pid_smaps(5)).
+fn mappings(smaps: &[u8]) -> Vec<(Range<u64>, bool)> {
     let mut found = Vec::new();
     let mut current = None;
     for line in smaps.split(|byte| *byte == b'\n') {
         if let Some(flags) = line.strip_prefix(b"VmFlags:") {
-            if flags.split(|byte| *byte == b' ').any(|flag| flag == b"dd") {
-                found.extend(current.take());
-            }
+            let marked = flags.split(|byte| *byte == b' ').any(|flag| flag == b"dd");
+            found.extend(current.take().map(|range| (range, marked)));
         } else if let Some(range) = bounds(line) {
             current = Some(range);
         }
     }
     found
+}
+
+/// The parts of a range that lie in marked mappings, those whole, or in none.
+fn unshown(mappings: &[(Range<u64>, bool)], wanted: Range<u64>) -> Vec<Range<u64>> {
+    let mut parts = Vec::new();
+    let mut from = wanted.start;
+    let first = mappings.partition_point(|(range, _)| range.end <= wanted.start);
+    for (range, marked) in mappings[first..]
+        .iter()
+        .take_while(|(range, _)| range.start < wanted.end)
+    {
+        if from < range.start {
+            parts.push(from..range.start);
+        }
+        if *marked {
+            parts.push(range.clone());
+        }
+        from = range.end;
+    }
+    if from < wanted.end {
+        parts.push(from..wanted.end);
+    }
+    parts
 }
 
 /// The addresses at the beginning of a mapping's first line.
@@ -128,10 +239,45 @@ mod tests {
         let smaps = b"1000-2000 rw-p 00000000 00:00 0 \nSize:  4 kB\nVmFlags: rd wr mr mw me ac \n\
             2000-3000 rw-p 00000000 00:00 0    [a dd]\nSize:  4 kB\nVmFlags: rd wr mr mw me dd ac \n\
             nonsense\nVmFlags: dd\n";
+        assert_eq!(mappings(smaps), [(0x1000..0x2000, false), (0x2000..0x3000, true)]);
+    }
+
+    #[test]
+    fn what_lies_in_no_mapping_any_more_is_not_shown() {
+        let mappings = [
+            (0x1000..0x2000, false),
+            (0x2000..0x3000, true),
+            (0x5000..0x6000, false),
+        ];
+        let unshown = |range| unshown(&mappings, range);
+        assert_eq!(unshown(0x1000..0x2000), []);
+        assert_eq!(unshown(0x1800..0x2010), std::slice::from_ref(&(0x2000..0x3000)));
+        assert_eq!(unshown(0x2800..0x5800), [0x2000..0x3000, 0x3000..0x5000]);
+        assert_eq!(unshown(0x800..0x1800), std::slice::from_ref(&(0x800..0x1000)));
+        assert_eq!(unshown(0x5800..0x6800), std::slice::from_ref(&(0x6000..0x6800)));
+    }
+
+    #[test]
+    fn reading_ends_when_its_time_is_up() {
+        let text = vec![b'x'; 3 * PIECE];
+        let whole = read_until(&mut text.as_slice(), None).unwrap();
+        assert_eq!(whole.map(|bytes| bytes.len()), Some(3 * PIECE));
         assert_eq!(
-            undumped(smaps).as_slice(),
-            std::slice::from_ref(&(0x2000..0x3000))
+            read_until(&mut text.as_slice(), Some(Instant::now())).unwrap(),
+            None
         );
+    }
+
+    #[test]
+    fn our_own_marks_are_read_at_once_and_aside() {
+        let marks = || Marks::later(own(), own().leader(), DontDump::Always);
+        for marks in [marks(), marks().begin()] {
+            let outcome = marks.finish();
+            assert!(
+                matches!(&outcome, Outcome::Read(smaps) if !mappings(smaps).is_empty()),
+                "{outcome:?}"
+            );
+        }
     }
 
     #[test]
@@ -156,7 +302,7 @@ mod tests {
                 cmdline,
                 ..ReportOptions::default()
             };
-            capture.withhold(own(), own().leader(), &Maps::default(), &options);
+            capture.withhold(&options);
             capture.facts.withheld.len()
         };
         assert_eq!(withheld("*", Cmdline::Full), 0);
@@ -173,7 +319,7 @@ mod tests {
             start: 0x1ff8,
             data,
         });
-        let smaps = b"2000-3000 rw-p 0 00:00 0\nVmFlags: dd\n8000-9000 rw-p 0 00:00 0\nVmFlags: dd\n";
+        let smaps = b"1000-2000 rw-p 0 00:00 0\nVmFlags: rd\n2000-3000 rw-p 0 00:00 0\nVmFlags: dd\n8000-9000 rw-p 0 00:00 0\nVmFlags: dd\n";
         capture.withhold_undumped(smaps);
         assert_eq!(
             capture.facts.withheld,

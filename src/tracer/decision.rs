@@ -21,7 +21,7 @@ use super::{Tracer, TracerError, unwinding};
 impl Tracer {
     /// Decides about a thread from a copy of it, and begins what is decided.
     pub(super) fn consider(&mut self, fault: Fault, names: Names, recorded: bool) -> Result<(), TracerError> {
-        let mut copied = self.copy(&fault, &Frozen::default());
+        let mut copied = self.copy(&fault, &mut Frozen::default());
         fail::point("tracer.fault.considered");
         let diagnosis = diagnose::diagnose(&copied.capture, &NoModules);
         let place = Place::of(&copied);

@@ -4,8 +4,9 @@ use std::os::fd::OwnedFd;
 
 use crate::capture::fault::Copied;
 use crate::ipc::{FromTracer, seal_capture};
+use crate::sys::deadline::Deadline;
 
-use super::{Tracer, TracerError};
+use super::{HOLD, Tracer, TracerError};
 
 /// Module descriptors in one message.
 const DESCRIPTORS: usize = 200;
@@ -25,8 +26,11 @@ impl Tracer {
         &mut self,
         message: FromTracer,
         number: u64,
-        copied: Copied,
+        mut copied: Copied,
     ) -> Result<(), TracerError> {
+        let look = Deadline::after(HOLD);
+        copied.complete();
+        drop(look);
         let memory = match seal_capture(&copied.capture) {
             Ok(memory) => memory,
             Err(error) => {

@@ -7,6 +7,8 @@
 //!
 //! The pause ends with the action. What follows (sealing the copy, telling the front) keeps no thread waiting.
 
+use std::time::Instant;
+
 use crate::capture::fault::{Copied, Handled, Subject, copy, micros};
 use crate::capture::{Frozen, Phase, Prospect, freeze};
 use crate::config::Action;
@@ -43,17 +45,28 @@ impl Tracer {
         recorded: bool,
     ) -> Result<Copied, TracerError> {
         let (process, signal, siginfo, seen) = (fault.process, fault.signal, fault.siginfo, fault.seen);
-        let frozen = self.freeze(&fault, decision);
+        let ends = self.ends_process(&fault, decision);
+        let mut frozen = if recorded && ends {
+            self.freeze(&fault)
+        } else {
+            Frozen::default()
+        };
         fail::point("tracer.fault.frozen");
         let frozen_in = seen.elapsed();
         let mut copied = if recorded {
-            self.copy(&fault, &frozen)
+            self.copy(&fault, &mut frozen)
         } else {
             Copied::default()
         };
         fail::point("tracer.fault.captured");
         let others = frozen.threads.len();
-        let fault = if recorded && self.ends_process(&fault, decision) {
+        let fault = if recorded && ends {
+            let began = Instant::now();
+            copied.complete();
+            copied.capture.facts.pause.phases.push(Phase {
+                name: "withheld".to_owned(),
+                us: micros(began.elapsed()),
+            });
             self.copy_process(fault, &mut copied)
         } else {
             Some(fault)
@@ -96,10 +109,7 @@ impl Tracer {
         policy::is_noteworthy(&origin)
     }
 
-    fn freeze(&self, fault: &Fault, decision: &Decision) -> Frozen {
-        if !self.ends_process(fault, decision) {
-            return Frozen::default();
-        }
+    fn freeze(&self, fault: &Fault) -> Frozen {
         let known = self.engine.threads_of(fault.process);
         freeze(
             fault.process,
@@ -116,7 +126,7 @@ impl Tracer {
                 .is_none_or(|signal| self.engine.would_end(fault, signal))
     }
 
-    pub(super) fn copy(&self, fault: &Fault, frozen: &Frozen) -> Copied {
+    pub(super) fn copy(&self, fault: &Fault, frozen: &mut Frozen) -> Copied {
         let handled = fault.handled.as_ref().map(|handled| Handled {
             tid: handled.tid,
             signal: handled.signal,

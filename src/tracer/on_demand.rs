@@ -48,7 +48,7 @@ impl Tracer {
             handled: None,
             seen: begun,
         };
-        let mut copied = copy(&subject, &frozen, &self.service.report);
+        let mut copied = copy(&subject, &mut frozen, &self.service.report);
         fail::point("tracer.capture.copied");
         let (threads, left_out) = (frozen.threads.len(), frozen.left_out.len());
         self.engine.release(frozen.threads);

@@ -4,13 +4,14 @@ use crate::capture::fault::{Copied, wall_clock};
 use crate::config::Action;
 use crate::ipc::{FromTracer, Incident, Verdict};
 use crate::policy::Decision;
+use crate::sys::deadline::Deadline;
 use crate::sys::regs::GeneralRegisters;
 use crate::sys::{Pid, fail};
 use crate::trace::Fault;
 
 use super::handing::messages_after_the_first;
 use super::incident::Names;
-use super::{Tracer, TracerError};
+use super::{HOLD, Tracer, TracerError};
 
 impl Tracer {
     /// Numbers an incident and fills in what is known of the fault.
@@ -62,6 +63,7 @@ impl Tracer {
         mut copied: Copied,
     ) -> Result<(), TracerError> {
         if incident.verdict.taken != Action::Deliver {
+            let _look = Deadline::after(HOLD);
             copied.capture.describe_siblings(incident.process);
         }
         let place = Place::of(&copied);

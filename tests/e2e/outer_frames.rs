@@ -68,7 +68,7 @@ impl Held {
             handled: None,
             seen: Instant::now(),
         };
-        let mut copied = copy(&subject, &Frozen::default(), &ReportOptions::default());
+        let mut copied = copy(&subject, &mut Frozen::default(), &ReportOptions::default());
         let files = copied.files.drain(..).map(File::from).collect();
         Self {
             program,
