@@ -84,6 +84,15 @@ pub fn await_child(timeout: Duration) -> bool {
     take(signals([libc::SIGCHLD]), Some(timeout)) != News::Silence
 }
 
+/// The task that SIGCHLD names, if it is pending; `Err` if a handler ran before that could be told.
+pub fn pending_child() -> Result<Option<Named>, Errno> {
+    match take(signals([libc::SIGCHLD]), Some(Duration::ZERO)) {
+        News::Task(named) => Ok(Some(named)),
+        News::Silence | News::Alarm => Ok(None),
+        News::Interrupted => Err(Errno::EINTR),
+    }
+}
+
 fn take(set: libc::sigset_t, timeout: Option<Duration>) -> News {
     // SAFETY: siginfo_t is plain data, all zero is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };

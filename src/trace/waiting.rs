@@ -18,7 +18,9 @@
 //!
 //! A stop can be seen by a look before its SIGCHLD is sent (kernel/signal.c, `ptrace_stop`), though not be answered.
 //! Where SIGCHLD names a thread whose stop was found and answered by a look meanwhile, it may be about that stop; then the
-//! thread is looked at again, and what that finds counts as found by a look in its turn.
+//! thread is looked at again, and what that finds counts as found by a look in its turn. So that this does not go on for
+//! as long as a thread storms, the SIGCHLD of the stop that was found is taken then and there: it has been sent once the
+//! kernel has answered a request about the thread (kernel/ptrace.c, `ptrace_check_attach`, waits until it has left its CPU).
 //!
 //! Tried and dropped: blocking in `waitid(P_ALL)` with few tracees (faster by 3 % with one, slower from 20 on); waiting
 //! with a limit instead of the alarm (4 %); looking at the tracee that was just answered (5 %); sweeps that look at each
@@ -32,6 +34,7 @@ use fnv::FnvHashMap;
 
 use crate::sys::news::{self, Alarm, Named, News};
 use crate::sys::process::cpu_time;
+use crate::sys::ptrace::Stopped;
 use crate::sys::tasks::Tasks;
 use crate::sys::wait::{self, Event, Look};
 use crate::sys::wake::Wake;
@@ -97,6 +100,8 @@ pub struct Waiting {
     found: Vec<Tid>,
     /// Whether `found` names them all.
     found_is_complete: bool,
+    /// What SIGCHLD named when it was taken for another one's sake.
+    taken: Option<Named>,
     alarm: Alarm,
     alarm_is_set: bool,
     /// Whether there was news since the last sweep began.
@@ -126,6 +131,7 @@ impl Waiting {
             kept: Vec::new(),
             found: Vec::with_capacity(RECENT),
             found_is_complete: false,
+            taken: None,
             alarm: Alarm::new()?,
             alarm_is_set: false,
             news: false,
@@ -209,7 +215,8 @@ impl Waiting {
                 }
             }
             let suspected = self.recent.iter().any(|active| active.suspect);
-            match news::next(suspected.then_some(Duration::ZERO)) {
+            let news = self.taken.take().map(News::Task);
+            match news.unwrap_or_else(|| news::next(suspected.then_some(Duration::ZERO))) {
                 News::Task(named) => {
                     if let Some(event) = self.look_at_named(named) {
                         return Waited::Event(event);
@@ -231,17 +238,43 @@ impl Waiting {
         let is_current = self.found_is_complete && !self.found.contains(&tid);
         self.found.clear();
         self.found_is_complete = true;
-        for active in &mut self.recent {
-            active.suspect = active.tid != tid;
-        }
+        self.suspect_others(tid);
         let is_current = is_current && !self.kept.contains(&tid);
         let Some(event) = named.stop().filter(|_| is_current) else {
-            return self.note_found(peek(&self.kept, tid));
+            let event = self.note_found(peek(&self.kept, tid));
+            if let Some(Event::Stopped(thread, _)) = &event {
+                self.take_news_of(thread);
+            }
+            return event;
         };
         self.touch(tid, false);
         self.placement.stopped(tid);
         self.expect_more();
         Some(event)
+    }
+
+    /// Takes the SIGCHLD of a stop that a look found, so that the next one that names the thread is about its next stop.
+    fn take_news_of(&mut self, thread: &Stopped) {
+        let tid = thread.tid();
+        // What it answers is of no account, but that it does.
+        let _ = thread.siginfo();
+        match news::pending_child() {
+            Ok(named) => {
+                self.found.retain(|found| *found != tid);
+                if named.is_some() {
+                    self.suspect_others(tid);
+                }
+                self.taken = named.filter(|named| named.tid != tid);
+            }
+            Err(_) => self.found_is_complete = false,
+        }
+    }
+
+    /// Others than this one may have stopped without raising SIGCHLD.
+    fn suspect_others(&mut self, tid: Tid) {
+        for active in &mut self.recent {
+            active.suspect = active.tid != tid;
+        }
     }
 
     fn look_at_suspects(&mut self) -> Option<Event> {
