@@ -74,11 +74,11 @@ fn add_vector_registers(thread: &mut Thread, capture: &Capture, facts: &ThreadFa
     thread.vector = named.map(|(name, value)| (name, value.into())).collect();
 }
 
-/// The state before the tracer's stop, which is all that `stat` shows of a stopped thread: it ran, or it slept in
-/// a system call.
+/// The state before the tracer's stop: `stat` shows that, or, read a moment before, a thread that was woken for it. It
+/// ran, or it slept in a system call.
 fn state_before(call: Option<&InCall>, state: char) -> char {
     match state {
-        't' if call.is_some_and(|call| call.waits) => 'S',
+        't' | 'R' if call.is_some_and(|call| call.waits) => 'S',
         't' => 'R',
         other => other,
     }
