@@ -12,6 +12,7 @@ use crate::sys::{SigNo, fail};
 use crate::trace::Fault;
 
 use super::dangers;
+use super::examining::Examined;
 use super::hold::Held;
 use super::incident::{Names, facts};
 use super::telling::Place;
@@ -27,8 +28,9 @@ impl Tracer {
         let place = Place::of(&copied);
         let names_and_signal = facts(&fault, &names);
         let raised = names_and_signal.raised_by_itself;
-        let examined = self.examiner.examine(&fault.thread, &copied, raised);
-        let (function, mut notes) = (examined.function, examined.notes);
+        let mut examined = self.examiner.examine(&fault.thread, &copied, raised);
+        let function = examined.function.take();
+        let mut notes = std::mem::take(&mut examined.notes);
         let held_locks = dangers::locks(&copied.capture, fault.thread.tid());
         let (site, now) = (dangers::site(&copied.capture, &place), self.started.elapsed());
         let limits = &self.service.isolation;
@@ -37,7 +39,7 @@ impl Tracer {
             .dangers(fault.process, &names.thread, site, now, limits);
         let mut dangers: Vec<Danger> = diagnosis.iter().filter_map(dangers::corruption).collect();
         dangers.extend(dangers::shared_memory(fault.process));
-        dangers.extend(examined.dangers);
+        dangers.append(&mut examined.dangers);
         if held_locks.is_empty() {
             notes.push("no lock was found that it holds".to_owned());
         }
@@ -68,7 +70,7 @@ impl Tracer {
                     match self.raise(held, &copied, &text) {
                         Attempt::Raised(raising, raised) => {
                             held = raising;
-                            held.explain(sentence(&raised, &text));
+                            held.explain(sentence(&raised, &examined, &text));
                             Ok(())
                         }
                         Attempt::Refused(as_before, why) => {
@@ -131,10 +133,12 @@ impl Tracer {
 }
 
 /// What was raised where, and what the program's handler reads.
-fn sentence(raised: &Raised, text: &str) -> String {
+fn sentence(raised: &Raised, examined: &Examined, text: &str) -> String {
     let Raised { what, from, to } = raised;
-    let caught = to.map_or_else(String::new, |to| format!(", which frame {to} catches"));
-    format!("frame {from} gets {what}{caught}: \"{text}\"")
+    let caught = to.map_or_else(String::new, |to| {
+        format!(", which {} catches", examined.frame(to))
+    });
+    format!("{} gets {what}{caught}: \"{text}\"", examined.frame(*from))
 }
 
 /// What the program's handler reads: "SIGSEGV: null pointer dereference at 0x8 in parse_header", or "in server+0x1234".

@@ -28,6 +28,8 @@ pub(super) struct Examiner {
 pub(super) struct Examined {
     /// The function that faulted, as reports write it.
     pub(super) function: Option<String>,
+    /// The functions of its frames, innermost first, as their files name them.
+    names: Vec<Option<String>>,
     /// What speaks against acting on the thread.
     pub(super) dangers: Vec<Danger>,
     /// What was looked at and speaks for nothing.
@@ -67,7 +69,18 @@ impl Examiner {
                 what: inside.sentence(),
                 allows: allowed_inside(&inside),
             }));
+        found.names = names;
         found
+    }
+}
+
+impl Examined {
+    /// What a sentence calls a frame: "frame 3 (`serve`)".
+    pub(super) fn frame(&self, index: usize) -> String {
+        match self.names.get(index) {
+            Some(Some(name)) => format!("frame {index} (`{}`)", short_name(&demangled(name.as_bytes()))),
+            _ => format!("frame {index}"),
+        }
     }
 }
 

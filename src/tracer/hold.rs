@@ -224,6 +224,7 @@ impl Tracer {
     /// Forgets held threads of a process that runs another program, or has ended.
     pub(super) fn forget_held(&mut self, process: Pid) -> Result<(), TracerError> {
         self.lost.remove(&process);
+        self.throwing.forget(process);
         let (gone, held) = std::mem::take(&mut self.held)
             .into_iter()
             .partition(|held| held.process() == process);

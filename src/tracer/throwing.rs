@@ -10,7 +10,7 @@ use super::hold::Held;
 use super::source::{Files, Live};
 
 /// The most frames that are followed.
-const MAX_FRAMES: usize = 64;
+const MAX_FRAMES: usize = 128;
 
 /// What became of a thread in which an error was to be raised.
 pub(super) enum Attempt {

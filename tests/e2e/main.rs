@@ -46,6 +46,7 @@ mod logs;
 mod minidumps;
 mod outer_frames;
 mod page;
+mod panicking;
 mod passing;
 mod policy;
 mod readme;

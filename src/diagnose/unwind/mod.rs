@@ -43,7 +43,7 @@ mod walk;
 
 pub use cache::TableCache;
 pub use data_area::{Clause, Outcome, look_up};
-pub use exceptions::{Flight, Reading, flight, passage};
+pub use exceptions::{Flight, Reading, RustRuntime, flight, panic_flight, passage};
 pub use outer::{OuterFrame, OuterFrames, Personality, Procedure};
 pub use registers::FrameRegisters;
 pub use tables::Tables;

@@ -3,6 +3,7 @@
 //! | file | language | what the program's handler gets |
 //! |---|---|---|
 //! | `cxx` | C++ | a std::runtime_error |
+//! | `rust` | Rust | a panic with a `&'static str` |
 //!
 //! The language is that of the innermost frame that belongs to any: an error of one is never sent through the frames of
 //! another, which would end the process. Everything is worked out before the thread is touched. It then goes on at the
@@ -10,7 +11,9 @@
 //! program is changed but the stack below, and until the thread is let go on without its signal the signal is what it
 //! takes.
 
+mod by_file;
 mod cxx;
+mod rust;
 
 use std::fmt;
 
@@ -25,6 +28,7 @@ use crate::sys::ptrace::Stopped;
 use super::inject::Failure;
 use super::sites::Finder;
 use cxx::Cxx;
+use rust::Rust;
 
 /// The most that is read of one function's data area, bytes.
 pub const MAX_AREA: usize = 32 << 10;
@@ -35,6 +39,7 @@ const MAX_TEXT: usize = 512;
 #[derive(Debug, Default)]
 pub struct Throwing {
     cxx: Cxx,
+    rust: Rust,
 }
 
 /// The program of a thread, and what it knows of its files.
@@ -106,17 +111,19 @@ impl Throwing {
         scene: &Scene<'_>,
         finder: &mut Finder,
     ) -> Result<(Stopped, Raised), NotRaised> {
-        let languages: [&mut dyn Language; 1] = [&mut self.cxx];
+        let languages: [&mut dyn Language; 2] = [&mut self.cxx, &mut self.rust];
         let claimed = languages
             .into_iter()
             .filter_map(|language| Some((language.frame(scene)?, language)));
         match claimed.min_by_key(|(frame, _)| *frame) {
             Some((_, language)) => language.raise(thread, scene, finder),
-            None => Err(NotRaised::of(
-                thread,
-                "no frame belongs to a language whose errors can be raised",
-            )),
+            None => Err(NotRaised::of(thread, scene.without_language())),
         }
+    }
+
+    /// That process has ended, or runs another program.
+    pub fn forget(&mut self, process: Pid) {
+        self.rust.forget(process);
     }
 
     /// The address of C++'s personality routine in the process.
@@ -133,6 +140,22 @@ impl Scene<'_> {
             memory: self.live,
             area: &area,
         })
+    }
+
+    /// Why no language's error can be raised, where no frame was found to be of any.
+    fn without_language(&self) -> String {
+        let has_personality = |outer: &OuterFrame| {
+            outer
+                .procedure
+                .is_some_and(|procedure| procedure.personality.is_some())
+        };
+        match self.outer.frames.iter().position(has_personality) {
+            Some(frame) => format!(
+                "frame {frame} has a personality routine of no language that is known here, or the program was \
+                 stripped of its symbols"
+            ),
+            None => "no frame belongs to a language whose errors can be raised".to_owned(),
+        }
     }
 
     /// The innermost frame whose personality routine is that one.

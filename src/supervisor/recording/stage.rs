@@ -356,7 +356,7 @@ pub(super) fn outcome_of(action: &str) -> String {
         "" => String::new(),
         "deliver" => "; delivered".to_owned(),
         "suppress" => "; suppressed".to_owned(),
-        "throw" => "; turned into an exception".to_owned(),
+        "throw" => "; turned into an error of the program".to_owned(),
         other => format!("; isolated by {other}"),
     }
 }

@@ -6,6 +6,7 @@ mod deadline;
 mod dying;
 mod process;
 mod programs;
+mod raising;
 mod report;
 mod sickbay;
 
@@ -18,5 +19,6 @@ pub(crate) use debuggers::{Calls, Debugger};
 pub(crate) use dying::{Dying, dying};
 pub(crate) use process::{Ended, Outcome, Running, run, spawn};
 pub(crate) use programs::{fixture, found_in_path, is_built, is_root, skip, unprivileged};
+pub(crate) use raising::Raising;
 pub(crate) use report::Report;
 pub(crate) use sickbay::Sickbay;

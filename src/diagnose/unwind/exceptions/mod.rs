@@ -14,13 +14,16 @@
 //! | file | what starts |
 //! |---|---|
 //! | `cxx` | a C++ exception |
+//! | `rust` | a Rust panic |
 //! | `forced` | forced unwinding |
 
 mod cxx;
 mod forced;
+mod rust;
 
 pub use cxx::flight;
 pub use forced::passage;
+pub use rust::{RustRuntime, panic_flight};
 
 use super::data_area::{Clause, Outcome, look_up};
 use super::{FoundBy, FrameKind, MemorySource, OuterFrame};
