@@ -127,7 +127,7 @@ pub struct ProcessFacts {
     pub pid: i32,
     /// Start of the leader, clock ticks after boot.
     pub start_time: u64,
-    /// User id that owns `/proc/PID`: 0 where the process is not dumpable, else its effective user id.
+    /// User id that owns the files of `/proc/PID`: 0 where the process is not dumpable, else its effective user id.
     pub proc_owner: Option<u32>,
     /// `/proc/PID/exe`'s target.
     pub exe: Option<String>,

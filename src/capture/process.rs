@@ -36,7 +36,10 @@ impl Capture {
         self.facts.process.auxv = self.copy_file(&of_thread, "auxv");
         self.facts.process.cgroup = self.copy_file(&of_thread, "cgroup");
         self.facts.process.coredump_filter = coredump_filter(&of_process);
-        self.facts.process.proc_owner = fs::metadata(&of_thread).ok().map(|meta| meta.uid());
+        // A file of it: the directory belongs to the effective user, dumpable or not (kernel, task_dump_owner).
+        self.facts.process.proc_owner = fs::metadata(format!("{of_thread}/mem"))
+            .ok()
+            .map(|meta| meta.uid());
         self.facts.process.exe = self.copy_link(&of_thread, "exe");
         self.facts.process.cmdline = self.copy_cmdline(&of_thread, options.cmdline);
         self.facts.process.environment = self.copy_environment(&of_thread, &options.environment);

@@ -14,7 +14,7 @@ use super::watch::WatchOptions;
 #[derive(Debug, clap::Args)]
 pub struct Attach {
     #[command(flatten)]
-    options: WatchOptions,
+    pub(super) options: WatchOptions,
     #[command(flatten)]
     target: Named,
 }

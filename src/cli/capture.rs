@@ -20,7 +20,7 @@ use crate::sys::Pid;
 #[derive(Debug, clap::Args)]
 pub struct Capture {
     #[command(flatten)]
-    options: ServiceOptions,
+    pub(super) options: ServiceOptions,
     /// The process
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..), required_unless_present = "service")]
     pid: Option<i32>,

@@ -26,6 +26,9 @@ enum What {
         json: bool,
         /// The file to read instead of /etc/sickbay and its drop-ins
         file: Option<PathBuf>,
+        /// The same, as other verbs take it
+        #[arg(long, value_name = "FILE", conflicts_with = "file")]
+        config: Option<PathBuf>,
     },
     /// Print every key with its explanation, commented out at its default
     Defaults,
@@ -46,7 +49,12 @@ impl Config {
     /// [`config::LoadError`] if a file cannot be read, [`Unusable`] if it is to be shown and has errors, and whatever writing to `out` meets.
     pub fn run(self, root: &Path, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         match self.what {
-            What::Show { origin, json, file } => show(root, file.as_deref(), origin, json, out)?,
+            What::Show {
+                origin,
+                json,
+                file,
+                config,
+            } => show(root, file.or(config).as_deref(), origin, json, out)?,
             What::Schema => Output::to(out).json(&config::schema())?,
             What::Defaults => out.write_all(config::DEFAULTS.as_bytes())?,
             What::Cat { file: Some(file) } => cat(&[file], out)?,
@@ -147,6 +155,7 @@ mod tests {
                 origin,
                 json,
                 file: None,
+                config: None,
             };
             Config { what }
                 .run(root.path(), &mut out)

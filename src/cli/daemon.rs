@@ -15,7 +15,7 @@ pub struct Daemon {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    state_dir: StateDir,
+    pub(super) state_dir: StateDir,
     #[command(flatten)]
     socket: Socket,
 }

@@ -40,7 +40,7 @@ pub struct Debug {
     #[arg(long, value_name = "NAME")]
     debugger: Option<PathBuf>,
     #[command(flatten)]
-    state_dir: StateDir,
+    pub(super) state_dir: StateDir,
     /// Arguments for the debugger
     #[arg(last = true, value_name = "ARGS")]
     arguments: Vec<OsString>,

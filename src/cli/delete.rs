@@ -42,7 +42,7 @@ impl Delete {
     }
 
     fn delete(self) -> anyhow::Result<u8> {
-        let state_dir = self.state_dir.resolve()?;
+        let state_dir = self.state_dir.resolve_reading()?;
         let mut tally = Tally::default();
         let Some(store) = Store::open_existing(&state_dir)? else {
             message(format_args!("no reports in {}", state_dir.display()));

@@ -22,7 +22,7 @@ use super::state_dir::StateDir;
 #[derive(Debug, clap::Args)]
 pub struct Doctor {
     #[command(flatten)]
-    state_dir: StateDir,
+    pub(super) state_dir: StateDir,
     /// Print one JSON array
     #[arg(long)]
     json: bool,
@@ -35,7 +35,7 @@ impl Doctor {
     ///
     /// [`NoStateDir`](crate::store::NoStateDir), and whatever writing to `out` meets; what cannot be found out is a check's verdict instead.
     pub fn run(self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-        let state_dir = self.state_dir.resolve()?;
+        let state_dir = self.state_dir.resolve_reading()?;
         let checks = judge(&Facts::collect(Path::new("/proc"), &state_dir));
         if self.json {
             serde_json::to_writer_pretty(&mut *out, &checks).map_err(std::io::Error::from)?;

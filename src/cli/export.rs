@@ -29,7 +29,7 @@ pub struct Export {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
-    state_dir: StateDir,
+    pub(super) state_dir: StateDir,
 }
 
 impl Export {

@@ -7,7 +7,7 @@ use crate::store::{FindError, Id, Store};
 /// Finds a report by its id, the beginning of it, `latest`, or its position. None: there is no such report, which has
 /// been said.
 pub(super) fn report(name: &str, state_dir: StateDir) -> anyhow::Result<Option<(Store, Id)>> {
-    let state_dir = state_dir.resolve()?;
+    let state_dir = state_dir.resolve_reading()?;
     let Some(store) = Store::open_existing(&state_dir)? else {
         message(format_args!(
             "no report '{name}': there are no reports in {}",
@@ -16,7 +16,10 @@ pub(super) fn report(name: &str, state_dir: StateDir) -> anyhow::Result<Option<(
         return Ok(None);
     };
     match store.find(name) {
-        Ok(id) => Ok(Some((store, id))),
+        Ok(id) => {
+            store.examine(&id)?;
+            Ok(Some((store, id)))
+        }
         Err(FindError::Store(error)) => Err(error.into()),
         Err(error) => {
             message(error);

@@ -38,7 +38,7 @@ impl List {
     }
 
     fn run_to(self, output: &mut Output<'_>) -> anyhow::Result<u8> {
-        let state_dir = self.state_dir.resolve()?;
+        let state_dir = self.state_dir.resolve_reading()?;
         let store = Store::open_existing(&state_dir)?;
         let filter = self.narrow.filter();
         let entries: Vec<Entry> = match &store {

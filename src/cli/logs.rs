@@ -18,7 +18,7 @@ pub struct Logs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    state_dir: StateDir,
+    pub(super) state_dir: StateDir,
 }
 
 impl Logs {

@@ -42,9 +42,10 @@ mod testing;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use env_logger::Target;
 
@@ -52,10 +53,15 @@ use crate::report::escape::escaped;
 use crate::supervisor::console;
 use crate::{ipc, recorder, supervisor, tracer};
 
+use state_dir::StateDir;
+
 /// Keeps a service alive when one of its threads faults, and explains the crash
 #[derive(Debug, Parser)]
 #[command(name = "sickbay", version, max_term_width = 100)]
 struct Sickbay {
+    /// Where reports are kept; the same behind the verb
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -106,11 +112,44 @@ pub fn main() -> ExitCode {
             start_log("warn", Target::Stderr);
             supervisor::launcher(arguments.into_iter().skip(2).collect())
         }
-        _ => Sickbay::parse_from(arguments).verb.run(),
+        _ => parse(arguments).unwrap_or_else(|error| error.exit()).run(),
     }
 }
 
+/// The verb, with what was said before it.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Verb, clap::Error> {
+    let Sickbay { state_dir, mut verb } = Sickbay::try_parse_from(arguments)?;
+    if let Some(state_dir) = state_dir {
+        let of_verb = verb.state_dir().ok_or_else(|| {
+            let text = "this verb reads and writes no reports; leave --state-dir out";
+            command().error(ErrorKind::ArgumentConflict, text)
+        })?;
+        of_verb.state_dir.get_or_insert(state_dir);
+    }
+    Ok(verb)
+}
+
 impl Verb {
+    /// The option of a verb that touches reports.
+    fn state_dir(&mut self) -> Option<&mut StateDir> {
+        Some(match self {
+            Self::Run(verb) => &mut verb.options.service.state_dir,
+            Self::Attach(verb) => &mut verb.options.service.state_dir,
+            Self::Capture(verb) => &mut verb.options.state_dir,
+            Self::Daemon(verb) => &mut verb.state_dir,
+            Self::List(verb) => &mut verb.state_dir,
+            Self::Show(verb) => &mut verb.state_dir,
+            Self::Logs(verb) => &mut verb.state_dir,
+            Self::Export(verb) => &mut verb.state_dir,
+            Self::Debug(verb) => &mut verb.state_dir,
+            Self::Stats(verb) => &mut verb.state_dir,
+            Self::Delete(verb) => &mut verb.state_dir,
+            Self::Vacuum(verb) => &mut verb.state_dir,
+            Self::Doctor(verb) => &mut verb.state_dir,
+            _ => return None,
+        })
+    }
+
     fn run(self) -> ExitCode {
         // What fronts have to say must not hold up what they do.
         match self {
@@ -202,6 +241,24 @@ mod tests {
     #[error("failed to start it: {source}; look there")]
     struct Repeats {
         source: io::Error,
+    }
+
+    #[test]
+    fn the_state_directory_is_named_before_or_behind_the_verb() {
+        let named = |line: &str| {
+            let arguments = line.split(' ').map(OsString::from);
+            let mut verb = parse(arguments)?;
+            Ok::<_, clap::Error>(verb.state_dir().and_then(|option| option.state_dir.clone()))
+        };
+        for line in [
+            "sickbay --state-dir /x list",
+            "sickbay list --state-dir /x",
+            "sickbay --state-dir /y show latest --state-dir /x",
+            "sickbay --state-dir=/x run -- true --state-dir /y",
+        ] {
+            assert_eq!(named(line).unwrap(), Some("/x".into()), "{line}");
+        }
+        assert!(named("sickbay --state-dir /x status").is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::watch::WatchOptions;
 #[derive(Debug, clap::Args)]
 pub struct Run {
     #[command(flatten)]
-    options: WatchOptions,
+    pub(super) options: WatchOptions,
     /// The program and its arguments
     #[arg(
         required = true,

@@ -28,7 +28,7 @@ pub struct Stats {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    state_dir: StateDir,
+    pub(super) state_dir: StateDir,
 }
 
 /// The bars of a trend, from few to many.
@@ -44,7 +44,7 @@ impl Stats {
     }
 
     fn run_to(self, now: Timestamp, output: &mut Output<'_>) -> anyhow::Result<u8> {
-        let state_dir = self.state_dir.resolve()?;
+        let state_dir = self.state_dir.resolve_reading()?;
         let mut numbers = match Store::open_existing(&state_dir)? {
             Some(store) => store.stats(&self.narrow.filter(), now)?,
             None => Numbers::default(),

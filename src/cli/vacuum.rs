@@ -36,7 +36,7 @@ pub struct Vacuum {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    state_dir: StateDir,
+    pub(super) state_dir: StateDir,
 }
 
 impl Vacuum {
@@ -51,7 +51,7 @@ impl Vacuum {
         limits.max_size = self.max_size.unwrap_or(limits.max_size);
         limits.max_age = self.max_age.unwrap_or(limits.max_age);
         let state_dir = self.state_dir.state_dir.or(configured.state_dir);
-        let state_dir = StateDir { state_dir }.resolve()?;
+        let state_dir = StateDir { state_dir }.resolve_reading()?;
         let now = Timestamp::now();
         let leaving = match Store::open_existing(&state_dir)? {
             Some(store) if self.dry_run => store.overdue(&limits, now)?,

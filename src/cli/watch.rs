@@ -20,7 +20,7 @@ pub(super) struct ServiceOptions {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    state_dir: StateDir,
+    pub(super) state_dir: StateDir,
     /// What to write for each report, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = format)]
     format: Option<Vec<Format>>,
@@ -36,7 +36,7 @@ pub(super) struct ServiceOptions {
 #[derive(Debug, clap::Args)]
 pub(super) struct WatchOptions {
     #[command(flatten)]
-    service: ServiceOptions,
+    pub(super) service: ServiceOptions,
     /// What to do with a fault: deliver, isolate, suppress, or several actions in order, separated by commas
     #[arg(long, value_name = "ACTION")]
     action: Option<Ladder>,
@@ -110,7 +110,9 @@ pub(super) fn status_of(error: &anyhow::Error) -> Option<u8> {
         if let Some(error) = cause.downcast_ref::<ClientError>() {
             return Some(socket::status_of(error));
         }
+        let of_store = cause.downcast_ref::<StoreError>();
         match refused {
+            _ if of_store.is_some_and(StoreError::is_not_permitted) => Some(exit::NOT_PERMITTED),
             _ if bad_config => Some(exit::BAD_CONFIG),
             Some(FrontError::Refused(Refusal { permission: true, .. })) => Some(exit::NOT_PERMITTED),
             Some(FrontError::Absent(_)) => Some(exit::NOT_FOUND),

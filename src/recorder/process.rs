@@ -190,7 +190,7 @@ fn strings(capture: &Capture, blob: Option<Blob>) -> impl Iterator<Item = String
 
 /// The user that provably owned the process: nothing about it was ever privileged, and all its ids are one user's.
 ///
-/// `/proc/PID` belongs to root for what is not dumpable; set-user-ID programs and those with file capabilities
+/// The files in `/proc/PID` belong to root for what is not dumpable; set-user-ID programs and those with file capabilities
 /// start with `AT_SECURE` (getauxval(3)). A report holds the process's memory: without this proof it is root's.
 pub(super) fn proven_owner(capture: &Capture) -> Option<u32> {
     let ProcessFacts { proc_owner, auxv, .. } = capture.facts.process;

@@ -10,10 +10,12 @@ use std::time::{Duration, SystemTime};
 
 use nix::dir;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{UnlinkatFlags, fsync, geteuid, unlinkat};
+use nix::unistd::{Gid, UnlinkatFlags, fchown, fsync, geteuid, unlinkat};
 use nix::{Error, Result};
+
+use crate::sys::acl::{self, Access};
 
 /// Who may use a directory that we create.
 const DIR_MODE: Mode = Mode::S_IRWXU;
@@ -71,7 +73,16 @@ impl Dir {
 
     /// Opens a directory in it.
     pub(super) fn open_dir(&self, name: &str) -> Result<Self> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        self.open_dir_for(name, OFlag::O_RDONLY)
+    }
+
+    /// Enters a directory in it, of which only names can be opened that are known.
+    pub(super) fn enter_dir(&self, name: &str) -> Result<Self> {
+        self.open_dir_for(name, OFlag::O_PATH)
+    }
+
+    fn open_dir_for(&self, name: &str, access: OFlag) -> Result<Self> {
+        let flags = access | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(&self.0, name, flags, Mode::empty()) {
             // open(2) reports a link as "not a directory" when it looks for one.
             Err(Error::ENOTDIR) if self.is_link(name) => Err(Error::ELOOP),
@@ -195,6 +206,22 @@ impl Dir {
         let bytes = |stat: FileStat| u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
         let of_name = |name| fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_or(0, bytes);
         Ok(names.iter().map(|name| of_name(name.as_os_str())).sum())
+    }
+
+    /// What the directory itself is.
+    pub(super) fn own_stat(&self) -> Result<FileStat> {
+        fstat(&self.0)
+    }
+
+    /// Gives it to a group, with that mode.
+    pub(super) fn share(&self, group: Gid, mode: Mode) -> Result<()> {
+        fchown(&self.0, None, Some(group))?;
+        fchmod(&self.0, mode)
+    }
+
+    /// Gives it that access control list.
+    pub(super) fn list(&self, access: Access) -> Result<()> {
+        acl::set(&self.0, access)
     }
 
     /// The room on its file system.

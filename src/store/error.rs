@@ -73,6 +73,17 @@ impl StoreError {
         )
     }
 
+    /// Whether it is another's, and not for who asks.
+    pub fn is_not_permitted(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                errno: Errno::EACCES | Errno::EPERM,
+                ..
+            }
+        )
+    }
+
     /// Whether the disk, or what we may use of it, is full.
     pub fn is_full(&self) -> bool {
         matches!(
@@ -119,7 +130,9 @@ impl fmt::Display for Reason {
         f.write_str(match self.0 {
             Errno::ENOSPC => "no space left on device; free space or use --state-dir",
             Errno::EDQUOT => "disk quota exceeded; free space or use --state-dir",
-            Errno::EACCES | Errno::EPERM => "permission denied; run as its owner or use --state-dir",
+            Errno::EACCES | Errno::EPERM => {
+                "permission denied; run as its owner, as a member of its group, or use --state-dir"
+            }
             Errno::EMFILE => "too many open files; raise their limit (ulimit -n)",
             Errno::EFBIG => "file too large; raise the limit of file sizes (ulimit -f) or use --state-dir",
             Errno::EROFS => "read-only file system; use --state-dir",

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+/// Where the machine's reports are.
+pub const SYSTEM_STATE_DIR: &str = "/var/lib/sickbay";
+
 /// The environment names no place for reports.
 #[derive(Debug, PartialEq, Eq, Error)]
 #[error(
@@ -29,7 +32,7 @@ pub fn default_state_dir(
     if let Some(path) = variable("STATE_DIRECTORY").and_then(|list| first_entry(&list)) {
         Ok(path)
     } else if is_root {
-        Ok(PathBuf::from("/var/lib/sickbay"))
+        Ok(PathBuf::from(SYSTEM_STATE_DIR))
     } else if let Some(path) = absolute("XDG_STATE_HOME") {
         Ok(path.join("sickbay"))
     } else if let Some(path) = absolute("HOME") {

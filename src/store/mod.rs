@@ -18,8 +18,9 @@
 //!
 //! Every access below the state directory is relative to a directory descriptor and follows no symbolic link:
 //! whoever may write to one report's directory must not be able to direct us elsewhere (CVE-2022-4415 and its kin).
-//! Directories are created 0700, files 0600.
+//! Directories are created 0700, files 0600; [`access`] tells who else may read them then.
 
+mod access;
 mod core;
 mod dir;
 mod error;
@@ -39,12 +40,13 @@ pub use self::core::{CoreError, StoredCore};
 pub use error::StoreError;
 pub use filter::Filter;
 pub use id::{Id, ParseIdError};
-pub use location::{NoStateDir, default_state_dir};
+pub use location::{NoStateDir, SYSTEM_STATE_DIR, default_state_dir};
 pub use pending::{Draft, Part, PendingReport};
 pub use read::{Entries, Entry, FindError, MAX_REPORT_BYTES};
 pub use retain::{Leaving, Reason};
 pub use stats::{DAYS, FingerprintStats, ServiceStats, Stats};
 
+use access::Readers;
 use dir::{Dir, Kind};
 use error::Context;
 
@@ -62,6 +64,7 @@ pub struct Store {
     state: Dir,
     reports: Dir,
     path: PathBuf,
+    readers: Readers,
 }
 
 impl Store {
@@ -78,7 +81,14 @@ impl Store {
         if reports.is_writable_by_others().context("examine", &path)? {
             return Err(StoreError::Insecure { path });
         }
-        let store = Self { state, reports, path };
+        let readers = Readers::of(&state);
+        readers.admit_to_reports(&state, &reports);
+        let store = Self {
+            state,
+            reports,
+            path,
+            readers,
+        };
         store.remove_stale(SystemTime::now());
         Ok(store)
     }
@@ -88,7 +98,12 @@ impl Store {
         let path = state_dir.join(REPORTS);
         let opened = Dir::open_path(state_dir).and_then(|state| Ok((state.open_dir(REPORTS)?, state)));
         match opened {
-            Ok((reports, state)) => Ok(Some(Self { state, reports, path })),
+            Ok((reports, state)) => Ok(Some(Self {
+                readers: Readers::of(&state),
+                state,
+                reports,
+                path,
+            })),
             Err(nix::Error::ENOENT) => Ok(None),
             Err(error) => Err(StoreError::new("open", &path, error)),
         }

@@ -18,6 +18,7 @@ use std::io::{BufReader, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
+use super::access::Readers;
 use super::dir::{Dir, Lock};
 use super::error::Context;
 use super::read::MAX_REPORT_BYTES;
@@ -38,6 +39,7 @@ pub struct Draft {
     id: Id,
     path: PathBuf,
     lock: Option<Lock>,
+    readers: Readers,
 }
 
 impl Draft {
@@ -53,6 +55,7 @@ impl Draft {
             id: id.clone(),
             path,
             lock: None,
+            readers: store.readers,
         };
         let opened = draft.reports.open_dir(&draft.temporary);
         let directory = opened.context(WRITE, &draft.path)?;
@@ -71,7 +74,9 @@ impl Draft {
         };
         let mut file = directory.create_file(MODEL).context(WRITE, &self.path)?;
         file.write_all(&json).context(WRITE, &self.path)?;
+        self.readers.admit_to_file(&file);
         file.sync_all().context(WRITE, &self.path)?;
+        self.readers.admit_to_report(&directory);
         directory.sync().context(WRITE, &self.path)?;
         reports
             .rename(&self.temporary, &reports, self.id.as_str())
@@ -83,6 +88,7 @@ impl Draft {
             id: self.id.clone(),
             path: self.path.clone(),
             _lock: self.lock.take(),
+            readers: self.readers,
         })
     }
 }
@@ -108,6 +114,7 @@ pub struct PendingReport {
     id: Id,
     path: PathBuf,
     _lock: Option<Lock>,
+    readers: Readers,
 }
 
 impl PendingReport {
@@ -119,6 +126,13 @@ impl PendingReport {
     /// The report's directory.
     pub fn path(&self) -> &std::path::Path {
         &self.path
+    }
+
+    /// Lets that user read what is committed from now on, where the store is shared: it is proven that the process was its
+    /// own.
+    pub fn admit(&mut self, user: u32) {
+        self.readers = self.readers.and(user);
+        self.readers.admit_to_report(&self.directory);
     }
 
     /// Creates an empty file for each part of the full report, by the name that it will have in the report's
@@ -185,6 +199,7 @@ impl PendingReport {
         if part.file.metadata().context(WRITE, &self.path)?.len() == 0 {
             return Ok(());
         }
+        self.readers.admit_to_file(&part.file);
         part.file.sync_all().context(WRITE, &self.path)?;
         self.reports
             .rename(&part.temporary, &self.directory, &part.name)

@@ -74,7 +74,7 @@ pub struct Entries<'a> {
 }
 
 impl Store {
-    /// Goes through all reports, newest first, then through what does not belong there. Fails only if the directory
+    /// Goes through all reports that may be read, newest first, then through what does not belong there. Fails only if the directory
     /// itself cannot be read.
     pub fn list(&self) -> Result<Entries<'_>, StoreError> {
         let mut foreign: Vec<String> = self
@@ -114,8 +114,9 @@ impl Store {
             spec: spec.to_owned(),
             place: self.path.display().to_string(),
         };
+        let mut readable = ids.iter().filter(|id| self.may_read(id)).cloned();
         if spec == "latest" {
-            return ids.into_iter().next().ok_or_else(none);
+            return readable.next().ok_or_else(none);
         }
         if let Some(place) = spec.strip_prefix('-') {
             let index = place
@@ -123,7 +124,7 @@ impl Store {
                 .ok()
                 .and_then(|place| place.checked_sub(1))
                 .ok_or_else(none)?;
-            return ids.into_iter().nth(index).ok_or_else(none);
+            return readable.nth(index).ok_or_else(none);
         }
         if let Some(exact) = ids.iter().find(|id| id.as_str() == spec) {
             return Ok(exact.clone());
@@ -147,6 +148,11 @@ impl Store {
         }
     }
 
+    /// Whether a report can be read at all, before anything is done with it.
+    pub fn examine(&self, id: &Id) -> Result<(), StoreError> {
+        self.open_file(id, MODEL).map(drop)
+    }
+
     /// Reads a report.
     pub fn load(&self, id: &Id) -> Result<Report, StoreError> {
         self.read_model(id)
@@ -165,7 +171,7 @@ impl Store {
                 name: name.to_owned(),
             });
         }
-        let directory = self.reports.open_dir(id.as_str()).context("open", &path)?;
+        let directory = self.reports.enter_dir(id.as_str()).context("open", &path)?;
         directory.open_file(name).context("open", &path)
     }
 
@@ -195,11 +201,19 @@ impl Store {
             }),
             // Deleted since the directory was read.
             Err(error) if error.is_not_found() && self.reports.kind(id.as_str()).is_err() => None,
+            // Of another user: no concern of who asks.
+            Err(error) if error.is_not_permitted() => None,
             Err(error) => Some(Entry::Damaged {
                 name: id.to_string(),
                 reason: error.to_string(),
             }),
         }
+    }
+
+    fn may_read(&self, id: &Id) -> bool {
+        self.examine(id)
+            .err()
+            .is_none_or(|error| !error.is_not_permitted())
     }
 
     fn time(&self, id: &Id) -> Option<Timestamp> {

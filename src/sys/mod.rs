@@ -4,6 +4,7 @@
 //! realtime signals exist, and an unknown value must pass through unchanged.
 #![allow(unsafe_code)]
 
+pub mod acl;
 pub mod deadline;
 pub mod fail;
 mod ids;

@@ -19,6 +19,7 @@ mod deadline;
 
 mod crash;
 mod package;
+mod readers;
 mod unit;
 
 pub(crate) use deadline::{DEADLINE, await_that};

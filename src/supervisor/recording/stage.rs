@@ -244,10 +244,13 @@ impl Running {
         }
         let Incident {
             headline,
-            pending,
+            mut pending,
             mut small,
             ..
         } = incident;
+        if let Some(user) = outcome.readable_by {
+            pending.admit(user);
+        }
         let parts = complete(&outcome, parts);
         small.fault.cause = outcome.cause.map(|cause| cause.to_string());
         small.fault.detail.clone_from(&outcome.detail);
