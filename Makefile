@@ -5,7 +5,7 @@ PROGRAMS   := target/programs
 AARCH64    := aarch64-unknown-linux-gnu
 
 BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
-TEST_PACKAGES  := $(BUILD_PACKAGES) dpkg-dev man-db redis-server redis-tools gdb lldb elfutils python3 systemd systemd-container dbus \
+TEST_PACKAGES  := $(BUILD_PACKAGES) dpkg-dev man-db redis-server redis-tools gdb lldb elfutils python3 python3-dev systemd systemd-container dbus \
 	stress-ng nginx wrk python3-jsonschema python3-pexpect curl xz-utils chromium golang-go \
 	nodejs default-jre-headless erlang-base
 SOAK_PACKAGES  := libpython3.11-testsuite

@@ -77,7 +77,7 @@ pub use functions::{Functions, MAX_FRAMES};
 pub use inside::{Inside, inside};
 pub use locks::{Deadlock, Lock, LockGraph, LockKind};
 pub use refused::system_call_name;
-pub use runtime::{Runtime, Runtimes, Tie};
+pub use runtime::{Runtime, Runtimes, Tie, holds_interpreter_lock};
 pub use short_name::short_name;
 pub use stuck::diagnose_stuck;
 pub use waiting::InCall;

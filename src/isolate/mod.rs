@@ -12,6 +12,7 @@
 //! | [`watch`] | who waits for an isolated thread |
 //! | `landing` | where a system call begins, and what follows if it returns |
 //! | `call` | an outer frame appears to call a function |
+//! | `chain` | functions called one after the other, by the thread itself |
 //! | `protections` | what the kernel enforces on a thread |
 //!
 //! Every step here is written for the death of this process in front of the next one. Until a thread has been let go
@@ -20,6 +21,7 @@
 //! wanted it.
 
 mod call;
+mod chain;
 pub mod exit;
 pub mod inject;
 mod landing;

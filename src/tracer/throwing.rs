@@ -39,6 +39,12 @@ impl Tracer {
             modules: &capture.facts.modules,
             source: &source,
         };
+        let subject = capture
+            .facts
+            .threads
+            .iter()
+            .find(|thread| thread.tid == held.tid());
+        let own_tid = subject.map_or(held.tid(), |thread| thread.own_tid());
         let (throwing, sites) = (&mut self.throwing, &mut self.sites);
         let raised = held.lend(|thread, maps| {
             let scene = Scene {
@@ -46,6 +52,8 @@ impl Tracer {
                 maps,
                 memory: &memory,
                 live: &live,
+                python: capture.facts.python.as_ref(),
+                own_tid,
                 outer: &outer,
                 text,
             };

@@ -2,29 +2,10 @@
 
 use std::process::Command;
 
-use crate::support::{Report, Sickbay, fixture, found_in_path, run, skip, spawn};
+use crate::support::{Report, Sickbay, fixture, pythons, skip, spawn};
 
-/// Versions whose structures are known, as far as they are installed.
-const PYTHONS: [&str; 4] = ["python3", "python3.11", "python3.12", "python3.13"];
-
-/// The interpreters themselves, behind whatever starts them; each once.
-fn pythons() -> Vec<String> {
-    let script = "import sys; sys.version_info >= (3, 11) and print(sys.executable)";
-    let mut found: Vec<String> = PYTHONS
-        .into_iter()
-        .filter_map(found_in_path)
-        .map(|python| {
-            run(Command::new(python).args(["-c", script]))
-                .stdout
-                .trim()
-                .to_owned()
-        })
-        .filter(|path| !path.is_empty())
-        .collect();
-    found.sort();
-    found.dedup();
-    found
-}
+/// The interpreters whose structures are known.
+const KNOWN: &str = "sys.version_info >= (3, 11)";
 
 /// The Python frames of each thread that has any: `python_stacks.py:12 recursive`.
 fn shown(report: &Report) -> Vec<Vec<String>> {
@@ -56,7 +37,7 @@ fn told(dump: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn the_frames_of_python_are_those_that_it_shows_itself() {
-    let pythons = pythons();
+    let pythons = pythons(KNOWN);
     if pythons.is_empty() {
         return skip("no Python from 3.11 on is installed");
     }
@@ -78,7 +59,7 @@ fn the_frames_of_python_are_those_that_it_shows_itself() {
 /// A fault in a library is shown with the script that called it.
 #[test]
 fn a_fault_names_the_script_that_led_to_it() {
-    let pythons = pythons();
+    let pythons = pythons(KNOWN);
     if pythons.is_empty() {
         return skip("no Python from 3.11 on is installed");
     }

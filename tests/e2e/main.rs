@@ -49,6 +49,7 @@ mod page;
 mod panicking;
 mod passing;
 mod policy;
+mod raising;
 mod readme;
 mod real_programs;
 mod remote_calls;

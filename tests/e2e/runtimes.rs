@@ -6,11 +6,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::{
-    Ended, Report, Running, Sickbay, await_that, fixture, found_in_path, is_built, proc, skip, spawn,
+    Ended, Report, Running, Sickbay, await_that, fixture, found_in_path, is_built, proc, pythons, skip, spawn,
 };
 
 const ISOLATE: &str =
     "[[service]]\nname = \"api\"\non_fault = \"isolate\"\n[service.isolation]\nprobation = \"100ms\"\n";
+
+/// Threads are taken, where no exception can be raised in them.
+fn taking() -> Sickbay {
+    Sickbay::new().configured(&ISOLATE.replace("\"isolate\"", "[\"exit\", \"park\"]"))
+}
 
 fn isolating() -> Sickbay {
     Sickbay::new().configured(ISOLATE)
@@ -48,39 +53,22 @@ fn assert_counts(program: &mut Running) {
     await_that("a higher count", || (count() > before + 20).then_some(()));
 }
 
-/// Debian's Python, and the first on the path if that is another.
-fn pythons() -> Vec<std::path::PathBuf> {
-    let system = std::path::PathBuf::from("/usr/bin/python3");
-    let mut found: Vec<_> = [Some(system), found_in_path("python3")]
-        .into_iter()
-        .flatten()
-        .collect();
-    found.retain(|python| python.exists());
-    found.dedup();
-    found
-}
-
 #[test]
 fn a_python_thread_that_holds_the_interpreter_lock_takes_its_signal() {
-    for python in pythons() {
-        let sickbay = isolating();
+    for python in pythons("True") {
+        let sickbay = taking();
         let mut program = sickbay.start(&python, &[fixture("interpreter_lock.py")]);
         program.stdout_line("ready ");
         program.write("held\n");
-        assert_eq!(
-            program.ended(),
-            Ended::Exited(128 + libc::SIGSEGV),
-            "{}",
-            python.display()
-        );
+        assert_eq!(program.ended(), Ended::Exited(128 + libc::SIGSEGV), "{python}");
         assert_delivered_for(&sickbay.only_report(), "may hold its interpreter lock (GIL)");
     }
 }
 
 #[test]
 fn a_python_thread_without_the_interpreter_lock_is_ended() {
-    for python in pythons() {
-        let sickbay = isolating();
+    for python in pythons("True") {
+        let sickbay = taking();
         let mut program = sickbay.start(&python, &[fixture("interpreter_lock.py")]);
         program.stdout_line("ready ");
         program.write("released\n");

@@ -40,6 +40,9 @@ struct Live<'a> {
     reads: Vec<(u64, Blob)>,
 }
 
+/// A process's memory, of which nothing is kept.
+struct Read<'a>(&'a Memory);
+
 /// What was kept.
 struct Kept<'a> {
     capture: &'a Capture,
@@ -57,11 +60,27 @@ impl Source for Live<'_> {
     }
 }
 
+impl Source for Read<'_> {
+    fn read(&mut self, address: u64, len: usize) -> Option<Vec<u8>> {
+        Some(self.0.read_span(address, len)).filter(|bytes| bytes.len() == len)
+    }
+}
+
 impl Source for Kept<'_> {
     fn read(&mut self, address: u64, len: usize) -> Option<Vec<u8>> {
         let blob = self.reads.get(&(address, len as u64))?;
         Some(self.capture.get(*blob).to_vec())
     }
+}
+
+/// Where CPython keeps the states (`PyThreadState`) of a thread, one for each interpreter that it has run in; `own` is the
+/// thread's id for itself.
+///
+/// # Errors
+///
+/// Why the structures cannot be followed.
+pub fn thread_states(memory: &Memory, python: &Python, own: Tid) -> Result<Vec<u64>, String> {
+    walk::states_of(&mut Read(memory), python.runtime, python.version, own)
 }
 
 impl Capture {

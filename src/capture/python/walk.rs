@@ -1,6 +1,6 @@
 //! From the runtime to the frames of each thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::sys::Tid;
@@ -72,12 +72,39 @@ pub(super) fn stacks(
         source,
         known: HashMap::new(),
     };
-    let states = walk.thread_states(runtime);
+    let states = walk.innermost_frames(runtime);
     let found = threads.iter().filter_map(|tid| {
         let stack = walk.stack(*states.get(&(tid.0 as u64))?)?;
         Some((*tid, stack))
     });
     Ok(found.collect())
+}
+
+/// Where the states of the thread with that id are.
+pub(super) fn states_of(
+    source: &mut impl Source,
+    runtime: u64,
+    version: u32,
+    thread: Tid,
+) -> Result<Vec<u64>, String> {
+    let layout = Layout::of(version, runtime, source)?;
+    let mut walk = Walk {
+        layout,
+        source,
+        known: HashMap::new(),
+    };
+    let states = walk.thread_states(runtime).into_iter();
+    let own = states.filter(|state| state.thread == thread.0 as u64);
+    Ok(own.map(|state| state.address).collect())
+}
+
+/// The state of a thread.
+struct State {
+    address: u64,
+    /// The id that the thread has for itself.
+    thread: u64,
+    /// Where its innermost frame is, or leads from.
+    innermost: u64,
 }
 
 struct Walk<'a, S> {
@@ -88,24 +115,35 @@ struct Walk<'a, S> {
 
 impl<S: Source> Walk<'_, S> {
     /// Where the innermost frame of each thread is, or leads from, by the ids that the threads have for themselves.
-    fn thread_states(&mut self, runtime: u64) -> HashMap<u64, u64> {
-        let mut found = HashMap::new();
+    fn innermost_frames(&mut self, runtime: u64) -> HashMap<u64, u64> {
+        let states = self.thread_states(runtime).into_iter();
+        states.map(|state| (state.thread, state.innermost)).collect()
+    }
+
+    fn thread_states(&mut self, runtime: u64) -> Vec<State> {
+        let mut found = Vec::new();
+        let mut seen = HashSet::new();
         let mut interpreter = self.word(runtime, self.layout.interpreters);
         for _ in 0..MAX_INTERPRETERS {
             let Some(current) = interpreter else { break };
             let mut thread = self.word(current, self.layout.threads);
-            while let Some(current) = thread.filter(|_| found.len() < MAX_THREADS) {
+            // No further than to where the list leads back into itself.
+            while let Some(address) =
+                thread.filter(|address| *address != 0 && found.len() < MAX_THREADS && seen.insert(*address))
+            {
                 let place = match self.layout.innermost {
                     Innermost::Through(place, _) | Innermost::At(place) => place,
                 };
                 let len = self.layout.thread_id.max(place) + 8;
-                let Some(state) = self.source.read(current, len) else {
+                let Some(state) = self.source.read(address, len) else {
                     break;
                 };
-                let (id, innermost) = (word(&state, self.layout.thread_id), word(&state, place));
-                let is_new = found.insert(id.unwrap_or(0), innermost.unwrap_or(0)).is_none();
-                // A list that leads back into itself.
-                thread = word(&state, self.layout.thread_next).filter(|next| *next != 0 && is_new);
+                found.push(State {
+                    address,
+                    thread: word(&state, self.layout.thread_id).unwrap_or(0),
+                    innermost: word(&state, place).unwrap_or(0),
+                });
+                thread = word(&state, self.layout.thread_next);
             }
             interpreter = self.word(current, self.layout.interpreter_next);
         }

@@ -18,6 +18,8 @@
 mod getter;
 mod python;
 
+pub use python::holds_lock as holds_interpreter_lock;
+
 use std::collections::HashMap;
 
 use super::ModuleSource;

@@ -15,11 +15,7 @@ pub(super) const GETTERS: [&str; 2] = ["_PyThreadState_UncheckedGet", "PyThreadS
 const SEARCHED: u64 = 512;
 
 /// Whether the thread with these registers holds the lock, by the function at `getter`; none where that cannot be told.
-pub(super) fn holds_lock(
-    getter: u64,
-    registers: &GeneralRegisters,
-    memory: &dyn MemorySource,
-) -> Option<bool> {
+pub fn holds_lock(getter: u64, registers: &GeneralRegisters, memory: &dyn MemorySource) -> Option<bool> {
     let thread = registers.thread_pointer()?;
     let state = evaluate(getter, registers, memory)?;
     if state == 0 {

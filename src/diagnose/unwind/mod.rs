@@ -43,7 +43,9 @@ mod walk;
 
 pub use cache::TableCache;
 pub use data_area::{Clause, Outcome, look_up};
-pub use exceptions::{Flight, Reading, RustRuntime, flight, panic_flight, passage};
+pub use exceptions::{
+    Flight, Interpreter, Reading, RustRuntime, caller_of_native, flight, panic_flight, passage,
+};
 pub use outer::{OuterFrame, OuterFrames, Personality, Procedure};
 pub use registers::FrameRegisters;
 pub use tables::Tables;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `cxx` | C++ | a std::runtime_error |
 //! | `rust` | Rust | a panic with a `&'static str` |
+//! | `python` | CPython | a RuntimeError |
 //!
 //! The language is that of the innermost frame that belongs to any: an error of one is never sent through the frames of
 //! another, which would end the process. Everything is worked out before the thread is touched. It then goes on at the
@@ -13,21 +14,23 @@
 
 mod by_file;
 mod cxx;
+mod python;
 mod rust;
 
 use std::fmt;
 
-use crate::capture::ModuleFile;
 use crate::capture::maps::{Maps, is_c_library};
+use crate::capture::{self, ModuleFile};
 use crate::diagnose::ModuleSource;
 use crate::diagnose::unwind::{MemorySource, OuterFrame, OuterFrames, Reading};
-use crate::sys::Pid;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
+use crate::sys::{Pid, Tid};
 
 use super::inject::Failure;
 use super::sites::Finder;
 use cxx::Cxx;
+use python::Python;
 use rust::Rust;
 
 /// The most that is read of one function's data area, bytes.
@@ -40,6 +43,7 @@ const MAX_TEXT: usize = 512;
 pub struct Throwing {
     cxx: Cxx,
     rust: Rust,
+    python: Python,
 }
 
 /// The program of a thread, and what it knows of its files.
@@ -63,6 +67,10 @@ pub struct Scene<'a> {
     pub memory: &'a Memory,
     /// The same, to be looked at.
     pub live: &'a dyn MemorySource,
+    /// What is known of the process's Python.
+    pub python: Option<&'a capture::Python>,
+    /// The thread's id for itself, in its own pid namespace.
+    pub own_tid: Tid,
     /// Its frames.
     pub outer: &'a OuterFrames,
     /// The text of the error.
@@ -111,7 +119,7 @@ impl Throwing {
         scene: &Scene<'_>,
         finder: &mut Finder,
     ) -> Result<(Stopped, Raised), NotRaised> {
-        let languages: [&mut dyn Language; 2] = [&mut self.cxx, &mut self.rust];
+        let languages: [&mut dyn Language; 3] = [&mut self.cxx, &mut self.rust, &mut self.python];
         let claimed = languages
             .into_iter()
             .filter_map(|language| Some((language.frame(scene)?, language)));

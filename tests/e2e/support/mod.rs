@@ -18,7 +18,7 @@ pub(crate) use deadline::{DEADLINE, await_that, await_within};
 pub(crate) use debuggers::{Calls, Debugger};
 pub(crate) use dying::{Dying, dying};
 pub(crate) use process::{Ended, Outcome, Running, run, spawn};
-pub(crate) use programs::{fixture, found_in_path, is_built, is_root, skip, unprivileged};
+pub(crate) use programs::{fixture, found_in_path, is_built, is_root, pythons, skip, unprivileged};
 pub(crate) use raising::Raising;
 pub(crate) use report::Report;
 pub(crate) use sickbay::Sickbay;

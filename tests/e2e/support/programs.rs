@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::process::run;
+
 /// The id of the user without privileges ("nobody").
 const NOBODY: &str = "65534";
 
@@ -37,6 +39,36 @@ pub(crate) fn found_in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&directories)
         .map(|directory| directory.join(name))
         .find(|path| path.is_file())
+}
+
+/// Versions of Python that may be installed; the first is the system's own.
+const PYTHONS: [&str; 5] = [
+    "/usr/bin/python3",
+    "python3",
+    "python3.11",
+    "python3.12",
+    "python3.13",
+];
+
+/// The interpreters of Python for which this holds, an expression of theirs that may use `sys`; each once, behind
+/// whatever starts it.
+pub(crate) fn pythons(condition: &str) -> Vec<String> {
+    let script = format!("import sys; ({condition}) and print(sys.executable)");
+    let mut found: Vec<String> = PYTHONS
+        .into_iter()
+        .filter_map(found_in_path)
+        .map(|python| {
+            run(Command::new(python).args(["-c", &script]))
+                .stdout
+                .trim()
+                .to_owned()
+        })
+        .filter(|path| !path.is_empty())
+        .filter_map(|path| Some(std::fs::canonicalize(path).ok()?.display().to_string()))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// True if the tests run as root.

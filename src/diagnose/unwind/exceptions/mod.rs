@@ -15,18 +15,21 @@
 //! |---|---|
 //! | `cxx` | a C++ exception |
 //! | `rust` | a Rust panic |
+//! | `python` | a native function's return to CPython with an exception set |
 //! | `forced` | forced unwinding |
 
 mod cxx;
 mod forced;
+mod python;
 mod rust;
 
 pub use cxx::flight;
 pub use forced::passage;
+pub use python::{Interpreter, caller_of_native};
 pub use rust::{RustRuntime, panic_flight};
 
 use super::data_area::{Clause, Outcome, look_up};
-use super::{FoundBy, FrameKind, MemorySource, OuterFrame};
+use super::{FoundBy, FrameKind, MemorySource, OuterFrame, OuterFrames};
 
 /// How many frames may be passed over.
 const MAX_POPPED: usize = 16;

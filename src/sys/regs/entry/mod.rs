@@ -11,6 +11,7 @@
 //! | [`signal_frame`] | such a frame |
 //! | [`GeneralRegisters::at_system_call`] | the registers in front of a system call |
 //! | [`GeneralRegisters::at_function`] | the registers at the entry of a function |
+//! | [`GeneralRegisters::after_return`] | the registers behind a call that has returned |
 //! | [`ROOM_BELOW`] | what must stay untouched below a stack pointer |
 
 #[cfg(target_arch = "aarch64")]

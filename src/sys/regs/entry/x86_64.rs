@@ -54,6 +54,13 @@ impl GeneralRegisters {
         set
     }
 
+    /// As a function leaves them that has returned `value` to where they point.
+    pub fn after_return(&self, value: u64) -> Self {
+        let mut set = self.elsewhere(self.0[RIP], self.0[RSP]);
+        set.0[RAX] = value;
+        set
+    }
+
     /// What a system call or a function has returned.
     pub fn result(&self) -> u64 {
         self.0[RAX]
