@@ -118,6 +118,7 @@ pub(crate) fn process(bytes: &[u8]) -> Capture {
         sender_comm: None,
         abort_message: None,
         exception: None,
+        panic: None,
     });
     capture
 }

@@ -254,6 +254,9 @@ impl Capture {
         let exception = (signal == SigNo::ABRT)
             .then(|| self.copy_exception(memory, maps, registers?))
             .flatten();
+        let panic = (signal == SigNo::ABRT)
+            .then(|| self.copy_panic(memory, maps))
+            .flatten();
         let tid = subject.tid;
         self.facts.fault = Some(FaultFacts {
             tid,
@@ -263,6 +266,7 @@ impl Capture {
             sender_comm,
             abort_message,
             exception,
+            panic,
         });
     }
 

@@ -18,6 +18,7 @@ pub mod maps;
 mod memory;
 mod model;
 mod modules;
+mod panic;
 mod process;
 pub mod python;
 mod restarted;
@@ -30,5 +31,6 @@ mod withheld;
 pub use freeze::{Frozen, Prospect, freeze};
 pub use model::{
     Blob, Capture, CaptureError, ExceptionFacts, Facts, FaultFacts, Kind, MemoryRange, Missing, ModuleFile,
-    OpenFile, Pause, Phase, Precursor, ProcessFacts, Purpose, Python, StackRange, ThreadFacts, Withheld,
+    OpenFile, PanicFacts, Pause, Phase, Precursor, ProcessFacts, Purpose, Python, StackRange, ThreadFacts,
+    Withheld,
 };

@@ -94,6 +94,8 @@ pub struct FaultFacts {
     pub abort_message: Option<Blob>,
     /// The C++ exception that was being handled at an `abort(3)`.
     pub exception: Option<ExceptionFacts>,
+    /// The Rust panic whose hook had been told of it at an `abort(3)`.
+    pub panic: Option<PanicFacts>,
 }
 
 /// A C++ exception.
@@ -102,6 +104,21 @@ pub struct ExceptionFacts {
     /// The name of its type, mangled.
     pub type_name: Blob,
     /// Its text, where it derives from a standard exception that has one.
+    pub text: Option<Blob>,
+}
+
+/// A Rust panic.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PanicFacts {
+    /// Address of its `core::panic::Location`, which is in the file that it was compiled into.
+    pub location: u64,
+    /// The name of the source file.
+    pub file: Blob,
+    /// Its line.
+    pub line: u32,
+    /// The column there.
+    pub column: u32,
+    /// Its text, where it has one.
     pub text: Option<Blob>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::{AddressSpace, Cause, Finding, ModuleSource};
 use super::{demangle, landmarks};
-use crate::capture::{Capture, ExceptionFacts, FaultFacts};
+use crate::capture::{Capture, ExceptionFacts, FaultFacts, PanicFacts};
 
 /// The longest message that is read, bytes; `assert(3)` quotes its expression in full.
 const MAX_MESSAGE: usize = 4 << 10;
@@ -27,14 +27,21 @@ impl Abort {
             let stack = capture.faulting()?.stack?;
             landmarks::search(capture, &stack, space, source)
         };
-        let cause = by_message.or_else(by_stack).unwrap_or(Cause::Abort);
-        let exception = || {
-            let exception = fault.exception.as_ref()?;
-            (cause == Cause::UncaughtException).then(|| described(capture, exception))
-        };
+        let told = by_message.or_else(by_stack);
+        let panic = fault.panic.as_ref().filter(|panic| match told {
+            // Without names the stack neither confirms nor denies it.
+            None => !landmarks::are_known(capture, panic.location, Cause::RustPanic, source),
+            Some(cause) => cause == Cause::RustPanic,
+        });
+        let cause = told.or(panic.map(|_| Cause::RustPanic)).unwrap_or(Cause::Abort);
+        let exception = fault.exception.as_ref();
+        let exception = exception.filter(|_| cause == Cause::UncaughtException);
+        let said = exception.map(|exception| described(capture, exception));
         Self {
             cause,
-            message: message.or_else(exception),
+            message: message
+                .or(said)
+                .or_else(|| panic.map(|panic| panicked(capture, panic))),
         }
     }
 
@@ -49,9 +56,17 @@ impl Abort {
     /// Cause and sentence.
     pub(super) fn explain(&self) -> Finding {
         let detail = match &self.message {
-            Some(message) => format!("{}: {message}", self.cause),
-            None if self.cause == Cause::Abort => "the process called abort()".to_owned(),
-            None => format!("{}, seen on the stack", self.cause),
+            Some(message) => format!("{}: {}", self.cause, one_line(message)),
+            None => match self.cause {
+                Cause::Abort => "the process called abort()".to_owned(),
+                Cause::UncaughtException => {
+                    "std::terminate was called; no exception in flight was found".to_owned()
+                }
+                Cause::PureVirtualMethod | Cause::DeletedVirtualMethod | Cause::AllocationFailed => {
+                    self.cause.to_string()
+                }
+                cause => format!("{cause}, seen on the stack"),
+            },
         };
         Finding::new(self.cause, detail)
     }
@@ -66,7 +81,23 @@ fn described(capture: &Capture, exception: &ExceptionFacts) -> String {
     }
 }
 
-/// The message up to its end, one line.
+/// What Rust's own hook prints of a panic.
+fn panicked(capture: &Capture, panic: &PanicFacts) -> String {
+    let file = String::from_utf8_lossy(capture.get(panic.file));
+    let place = format!("panicked at {file}:{}:{}", panic.line, panic.column);
+    match panic.text.and_then(|said| text(capture.get(said))) {
+        Some(said) => format!("{place}: {said}"),
+        None => place,
+    }
+}
+
+/// The lines of a message, as one.
+fn one_line(message: &str) -> String {
+    let lines: Vec<&str> = message.lines().map(str::trim).collect();
+    lines.join("; ")
+}
+
+/// The message up to its end.
 fn text(bytes: &[u8]) -> Option<String> {
     let bytes = bytes.get(..MAX_MESSAGE.min(bytes.len()))?;
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();

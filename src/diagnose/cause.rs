@@ -88,8 +88,14 @@ causes! {
     AssertionFailed = "assertion failed",
     /// `std::terminate`.
     UncaughtException = "uncaught C++ exception",
+    /// A virtual method that has no body yet, or no more: called while its object is built or destroyed.
+    PureVirtualMethod = "pure virtual method called",
+    /// A virtual method that is declared as deleted.
+    DeletedVirtualMethod = "deleted virtual method called",
     /// A Rust panic that aborts.
     RustPanic = "Rust panic",
+    /// Rust's allocator had no memory.
+    AllocationFailed = "memory allocation failed",
     /// The C library found its heap damaged.
     HeapCorruption = "heap corruption",
     /// The stack protector found its canary damaged.

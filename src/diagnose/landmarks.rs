@@ -47,14 +47,44 @@ pub(super) fn search(
         }
         let module = modules.iter().find(|(known, _)| *known == index);
         match module.and_then(|(_, module)| module.cause_at(offset)) {
-            // The stack protector reports through the same function as fortified calls.
-            Some(Cause::StackSmashing) if found == Some(Cause::Fortify) => return Some(Cause::StackSmashing),
-            Some(Cause::Fortify) => found = found.or(Some(Cause::Fortify)),
-            Some(cause) if found.is_none() => return Some(cause),
+            Some(cause) if found.is_none_or(|outcome| leads_to(cause, outcome)) => {
+                if !is_outcome(cause) {
+                    return Some(cause);
+                }
+                found = Some(cause);
+            }
             _ => {}
         }
     }
     found
+}
+
+/// Whether functions of that cause are also what others end in.
+fn is_outcome(cause: Cause) -> bool {
+    matches!(cause, Cause::Fortify | Cause::UncaughtException)
+}
+
+/// Whether one cause ends in the functions of another: the stack protector reports as fortified calls do, and C++'s
+/// library ends the process by `std::terminate` for everything.
+fn leads_to(cause: Cause, outcome: Cause) -> bool {
+    match outcome {
+        Cause::Fortify => cause == Cause::StackSmashing,
+        Cause::UncaughtException => {
+            matches!(cause, Cause::PureVirtualMethod | Cause::DeletedVirtualMethod)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the file that is mapped at an address names functions of a cause, so that a stack without them speaks
+/// against it.
+pub(super) fn are_known(capture: &Capture, address: u64, cause: Cause, source: &dyn ModuleSource) -> bool {
+    let holds = |module: &ModuleFile| (module.low..module.high).contains(&address);
+    let module = capture.facts.modules.iter().position(holds);
+    module.is_some_and(|index| {
+        let landmarks = Module::read(source, index).landmarks;
+        landmarks.iter().any(|landmark| landmark.cause == cause)
+    })
 }
 
 /// The module and file offset of an address in executable memory.
@@ -115,7 +145,13 @@ fn cause_of(name: &[u8]) -> Option<Cause> {
         Some(Cause::Fortify)
     } else if is(&["malloc_printerr"]) {
         Some(Cause::HeapCorruption)
-    } else if is(&["__assert_fail", "__assert_fail_base", "__assert_perror_fail"]) {
+    } else if is(&[
+        "__assert_fail",
+        "__assert_fail_base",
+        "__assert_perror_fail",
+        // _GLIBCXX_ASSERTIONS
+        "_ZSt21__glibcxx_assert_failPKciS0_S0_",
+    ]) {
         Some(Cause::AssertionFailed)
     } else if is(&[
         "_ZSt9terminatev",
@@ -125,6 +161,15 @@ fn cause_of(name: &[u8]) -> Option<Cause> {
         "__gxx_personality_v0",
     ]) {
         Some(Cause::UncaughtException)
+    } else if is(&["__cxa_pure_virtual"]) {
+        Some(Cause::PureVirtualMethod)
+    } else if is(&["__cxa_deleted_virtual"]) {
+        Some(Cause::DeletedVirtualMethod)
+    } else if ["18handle_alloc_error", "__rust_alloc_error_handler"]
+        .iter()
+        .any(|part| has(part))
+    {
+        Some(Cause::AllocationFailed)
     } else if [
         "rust_panic",
         "rust_begin_unwind",
@@ -163,6 +208,10 @@ mod tests {
         );
         assert_eq!(cause("_RNvCs1234_7___rustc10rust_panic"), Some(Cause::RustPanic));
         assert_eq!(cause("__stack_chk_fail"), Some(Cause::StackSmashing));
+        assert_eq!(
+            cause("_RNvNtCs1234_5alloc5alloc18handle_alloc_error"),
+            Some(Cause::AllocationFailed)
+        );
         assert_eq!(cause("main"), None);
         assert_eq!(cause(""), None);
     }

@@ -52,6 +52,7 @@ impl Case {
             sender_comm: None,
             abort_message: None,
             exception: None,
+            panic: None,
         });
         Self {
             capture,

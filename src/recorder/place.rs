@@ -67,7 +67,7 @@ pub(super) fn complete(
 
 /// The frame that a fault is about, for the sentence; an assertion's message says it already.
 fn frame_of<'r>(report: &'r Report, diagnosis: &Diagnosis) -> Option<&'r Frame> {
-    if diagnosis.cause == Cause::AssertionFailed {
+    if diagnosis.cause == Cause::AssertionFailed && diagnosis.abort_message.is_some() {
         return None;
     }
     let mut threads = report.threads.iter();
@@ -92,7 +92,10 @@ pub(super) fn position(frames: &[Frame], diagnosis: &Diagnosis) -> Option<usize>
         Cause::Abort
         | Cause::AssertionFailed
         | Cause::UncaughtException
+        | Cause::PureVirtualMethod
+        | Cause::DeletedVirtualMethod
         | Cause::RustPanic
+        | Cause::AllocationFailed
         | Cause::HeapCorruption
         | Cause::StackSmashing
         | Cause::Fortify

@@ -43,6 +43,7 @@ fn capture() -> Capture {
         sender_comm: None,
         abort_message: None,
         exception: None,
+        panic: None,
     });
     for (tid, sp, registers, bytes) in [
         (

@@ -5,6 +5,7 @@
 #include <exception>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -32,6 +33,16 @@ struct Named {
 // The standard exception lies behind another base.
 struct Denied : Named, std::invalid_argument {
     Denied() : std::invalid_argument("access denied") {}
+};
+
+struct Closed {
+    virtual ~Closed() = default;
+    virtual void open() = delete;
+};
+
+struct Open {
+    virtual ~Open() = default;
+    virtual void open() = 0;
 };
 
 void catch_one()
@@ -65,6 +76,16 @@ int main(int argc, char **argv)
         std::rethrow_exception(std::make_exception_ptr(std::logic_error("thrown once more")));
     if (!std::strcmp(how, "pure-virtual"))
         Circle circle;
+    if (!std::strcmp(how, "deleted-virtual")) {
+        Closed closed;
+        void *volatile misread = &closed;
+        static_cast<Open *>(misread)->open();
+    }
+    if (!std::strcmp(how, "library-assertion")) {
+        std::vector<int> accounts(3);
+        volatile std::size_t place = 7;
+        std::printf("%d\n", accounts[place]);
+    }
     if (!std::strcmp(how, "uncaught-in-thread"))
         std::thread([] { throw std::runtime_error("thrown in a thread"); }).join();
     std::fprintf(stderr, "fixture: no way named %s\n", how);
