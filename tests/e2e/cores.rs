@@ -1,8 +1,9 @@
 //! Core files: what gdb, lldb and eu-stack make of them.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use crate::support::{Calls, Debugger, Report, Sickbay, debuggers, fixture, run};
+use crate::support::{Calls, Debugger, Report, Sickbay, debuggers, fixture, found_in_path, run, skip};
 
 /// A death, and its core exported as a plain ELF file.
 struct Death {
@@ -105,6 +106,22 @@ fn gdb_knows_the_signal_and_its_address() {
         shown.contains("$1 = 11\n$2 = (void *) 0x8\n$3 = [ IM DM ZM OM UM PM ]"),
         "{shown}"
     );
+}
+
+#[test]
+fn gdb_finds_nothing_wrong_with_a_core() {
+    if found_in_path("gdb").is_none() {
+        return skip("gdb is not installed");
+    }
+    let death = Death::of("die", &["in-thread", "null-read"]);
+    let outcome = run(Command::new("gdb")
+        .args(["-nx", "-batch", "-iex", "set debuginfod enabled off"])
+        .args(["-ex", "thread apply all info registers rip"])
+        .arg(fixture("die"))
+        .arg(death.core()));
+    assert_eq!(outcome.stdout.matches("rip ").count(), 2, "{outcome:#?}");
+    let said = [outcome.stdout.as_str(), outcome.stderr.as_str()].concat();
+    assert!(!said.to_lowercase().contains("warning"), "{said}");
 }
 
 #[test]

@@ -12,6 +12,9 @@ const V3_11: u32 = 0x030b;
 const V3_12: u32 = 0x030c;
 const V3_13: u32 = 0x030d;
 
+/// What only builds with `--with-pydebug` offer (object.h, `Py_REF_DEBUG`).
+pub(super) const OF_DEBUG_BUILDS: &str = "_Py_NegativeRefcount";
+
 /// The first bytes of the table.
 const COOKIE: &[u8; 8] = b"xdebugpy";
 /// Words of the table that are read.
@@ -33,6 +36,21 @@ pub(super) enum Entry {
     Flag(usize),
     /// The next frame is none of Python's: its owner is 3 (`FRAME_OWNED_BY_CSTACK`).
     Shim(usize),
+}
+
+/// Whether a build keeps things where others of its version do.
+///
+/// # Errors
+///
+/// Why it does not, as a sentence.
+pub(super) fn check(version: u32, is_debug_build: impl FnOnce() -> bool) -> Result<(), String> {
+    if matches!(version >> 16, V3_11 | V3_12) && is_debug_build() {
+        return Err(format!(
+            "it is a debug build of Python 3.{}, whose structures are not known",
+            version >> 16 & 0xff
+        ));
+    }
+    Ok(())
 }
 
 /// The offsets of one version.
@@ -157,5 +175,70 @@ impl Layout {
         is_plausible
             .then_some(layout)
             .ok_or_else(|| "its table of offsets is damaged".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V3_13_1: u32 = 0x030d_01f0;
+
+    /// The beginning of a runtime.
+    struct Runtime(Vec<u8>);
+
+    impl Source for Runtime {
+        fn read(&mut self, _address: u64, len: usize) -> Option<Vec<u8>> {
+            self.0.get(..len).map(<[u8]>::to_vec)
+        }
+    }
+
+    fn table(change: impl FnOnce(&mut [u64])) -> Runtime {
+        let mut words: Vec<u64> = (0..TABLE as u64).map(|place| place * 8).collect();
+        words[0] = u64::from_le_bytes(*COOKIE);
+        words[2] = 0;
+        change(&mut words);
+        Runtime(words.iter().flat_map(|word| word.to_le_bytes()).collect())
+    }
+
+    #[test]
+    fn a_table_tells_the_offsets() {
+        let layout = Layout::of(V3_13_1, 0, &mut table(|_| ())).unwrap();
+        assert_eq!((layout.interpreters, layout.threads), (5 * 8, 9 * 8));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_and_not_guessed() {
+        let refused = |version, mut runtime: Runtime| Layout::of(version, 0, &mut runtime).unwrap_err();
+        assert_eq!(
+            refused(V3_13_1, table(|words| words[2] = 1)),
+            "it is a build without the global interpreter lock"
+        );
+        assert_eq!(
+            refused(V3_13_1, table(|words| words[0] = 0)),
+            "its table of offsets is damaged"
+        );
+        assert_eq!(
+            refused(V3_13_1, table(|words| words[23] = u64::MAX)),
+            "its table of offsets is damaged"
+        );
+        assert_eq!(
+            refused(V3_13_1, Runtime(Vec::new())),
+            "the runtime cannot be read"
+        );
+        for later in [0x030e_00f0, 0x030f_00a1, 0x0400_00f0] {
+            let reason = refused(later, table(|_| ()));
+            assert!(
+                reason.contains("are not known; those of 3.11 to 3.13 are"),
+                "{reason}"
+            );
+        }
+        assert!(
+            check(0x030b_02f0, || true)
+                .unwrap_err()
+                .contains("debug build of Python 3.11")
+        );
+        assert_eq!(check(0x030b_02f0, || false), Ok(()));
+        assert_eq!(check(V3_13_1, || true), Ok(()), "its table tells");
     }
 }

@@ -86,8 +86,10 @@ pub fn thread_states(memory: &Memory, python: &Python, own: Tid) -> Result<Vec<u
 impl Capture {
     /// Copies what leads to the Python frames of the stopped threads, if the process has an interpreter.
     pub(super) fn copy_python(&mut self, memory: &Memory, files: &[OwnedFd]) {
-        let Some((runtime, version)) = self.interpreter(memory, files) else {
-            return;
+        let (runtime, version) = match self.interpreter(memory, files) {
+            Some(Ok(found)) => found,
+            Some(Err(reason)) => return self.miss("Python frames", reason),
+            None => return,
         };
         let threads = self.stopped_threads();
         let mut live = Live {
@@ -135,14 +137,19 @@ impl Capture {
         stopped.map(|thread| thread.own_tid()).collect()
     }
 
-    /// The address of the runtime, and its version.
-    fn interpreter(&self, memory: &Memory, files: &[OwnedFd]) -> Option<(u64, u32)> {
+    /// The address of the runtime, and its version; of one whose structures are not known, why that is so.
+    fn interpreter(&self, memory: &Memory, files: &[OwnedFd]) -> Option<Result<(u64, u32), String>> {
         let (module, file) = self
             .opened(files, |module| is_interpreter(module, "libpython3"))
             .or_else(|| self.opened(files, |module| is_interpreter(module, "python3")))?;
         let [runtime, version] = symbol::addresses(module, &file, ["_PyRuntime", "Py_Version"]);
-        let version = u32::try_from(memory.read_u64(version?)?).ok()?;
-        Some((runtime?, version))
+        let (runtime, version) = (runtime?, memory.read_span(version?, 4));
+        let version = u32::from_le_bytes(version.try_into().ok()?);
+        let is_debug_build = || {
+            let [counter] = symbol::addresses(module, &file, [layout::OF_DEBUG_BUILDS]);
+            counter.is_some()
+        };
+        Some(layout::check(version, is_debug_build).map(|()| (runtime, version)))
     }
 }
 

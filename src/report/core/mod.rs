@@ -7,6 +7,7 @@
 //! | file | subject |
 //! |---|---|
 //! | `notes` | threads, process, signal, auxiliary vector and mapped files, as `PT_NOTE` holds them |
+//! | `extended` | the registers beyond the general ones, as debuggers expect them |
 //! | `segments` | mappings cut into what is kept and what is not |
 //! | `layout` | where everything lies, and writing it from front to back |
 //! | `read` | a core file of ours back into its parts |
@@ -16,6 +17,7 @@
 //! rely. Segments are bounded by words, not by pages: eu-stack 0.188 wants some alignment, and pages would multiply a core
 //! of many small pieces.
 
+mod extended;
 mod layout;
 mod notes;
 mod read;

@@ -5,8 +5,9 @@ use object::elf::{self, NoteHeader64, NoteType};
 use object::endian::U32;
 use object::pod::bytes_of;
 
+use super::extended::known_layout;
 use super::{Core, Mapping, Process, Thread};
-use crate::sys::regs::EXTENDED_SET;
+use crate::sys::regs::{EXTENDED_SET, MACHINE};
 use crate::sys::signal::SigInfo;
 
 /// Alignment of names and contents, bytes.
@@ -43,7 +44,11 @@ pub(super) fn encode(core: &Core<'_>) -> Vec<u8> {
             notes.core(elf::NT_PRFPREG, thread.fp);
         }
         if let Some(kind) = EXTENDED_SET.filter(|_| !thread.extended.is_empty()) {
-            notes.push(elf::ELF_NOTE_LINUX, NoteType(kind as u32), thread.extended);
+            let extended = match MACHINE {
+                "x86_64" => known_layout(thread.extended),
+                _ => thread.extended.into(),
+            };
+            notes.push(elf::ELF_NOTE_LINUX, NoteType(kind as u32), &extended);
         }
     }
     if core.threads.is_empty() {
