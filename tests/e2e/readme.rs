@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Sickbay, fixture, run, spawn};
+use crate::support::{Raising, Sickbay, fixture, pythons, run, spawn};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -127,6 +127,28 @@ fn isolation_comes_out_as_the_readme_shows() {
         .arg(fixture("requests").parent().unwrap()));
     assert_eq!(outcome.code(), 0, "{outcome:#?}");
     assert_eq!(outcome.stdout, blocks("text")[2]);
+}
+
+#[test]
+fn a_panic_comes_out_as_the_readme_shows() {
+    let mut subject = Raising::start(Sickbay::new(), fixture("panicker"), &[]);
+    subject.state_after("fault\n", " 1 failed");
+    let said = subject.supervisor.stderr_so_far();
+    let report = subject.sickbay.awaited_report();
+    let panicked = said.lines().skip_while(|line| !line.contains("panicked")).take(2);
+    let printed: Vec<&str> = panicked.chain([report.text("action.reason")]).collect();
+    assert_eq!(skeleton(&printed.join("\n")), skeleton(&blocks("text")[3]));
+}
+
+#[test]
+fn a_python_exception_comes_out_as_the_readme_shows() {
+    for python in pythons("sys.version_info[:2] == (3, 11)") {
+        let sickbay = Sickbay::new().option("--action", "throw");
+        let outcome = sickbay.run(&python, &["-c", "import ctypes; ctypes.string_at(0)"]);
+        assert_eq!(outcome.code(), 1, "{outcome:#?}");
+        let printed = outcome.program_stderr();
+        assert_eq!(skeleton(&printed), skeleton(&blocks("text")[4]), "{python}");
+    }
 }
 
 /// What a hung process says of itself, but for names, ids and addresses.
