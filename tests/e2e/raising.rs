@@ -56,6 +56,27 @@ fn except_gets_the_fault_and_the_interpreter_runs_on() {
     }
 }
 
+/// Where C++ lies between the fault and the interpreter, the fault is a C++ exception first, and destructors run.
+#[test]
+fn an_exception_of_cxx_becomes_one_of_python() {
+    for python in interpreters() {
+        let mut subject = start(&python, &[]);
+        let before = subject.state_after("good\n", "0 failed");
+        let after = subject.state_after("caught\n", "1 failed");
+        assert_eq!(
+            subject.supervisor.stdout_line("failed: "),
+            "RuntimeError: SIGSEGV: null pointer dereference at 0x0 in parse_header"
+        );
+        assert_eq!(
+            Raising::number(&before, "references"),
+            Raising::number(&after, "references")
+        );
+        let report = subject.sickbay.awaited_report();
+        let reason = report.text("action.reason");
+        assert!(reason.contains(" gets a C++ exception, which frame "), "{reason}");
+    }
+}
+
 #[test]
 fn the_traceback_leads_to_the_call() {
     for python in interpreters() {
@@ -75,6 +96,7 @@ fn what_is_no_call_of_a_native_function_takes_its_signal() {
         for (request, why) in [
             ("handed", "it is inside the interpreter"),
             ("length", "calls what returns no object"),
+            ("quiet", "is noexcept"),
         ] {
             let mut subject = start(&python, &[]);
             subject.supervisor.write(&format!("{request}\n"));

@@ -20,8 +20,17 @@ pub enum Outcome {
     Terminates,
     /// It goes on to the caller, past destructors where there are any.
     Passes,
-    /// These clauses are tried in order; if none takes it, it goes on.
-    Tried(Vec<Clause>),
+    /// The clauses are tried in order; if none takes it, it goes on.
+    Tried(Tried),
+}
+
+/// What is tried on an exception.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Tried {
+    /// Where the code is entered that handles it.
+    pub pad: u64,
+    /// In this order.
+    pub clauses: Vec<Clause>,
 }
 
 /// A clause of a try block or of a function.
@@ -76,11 +85,17 @@ pub fn look_up(
         if pc >= high {
             continue;
         }
-        if pad == 0 || action == 0 || pads.checked_add(pad).is_none() {
+        let pad = if pad == 0 { None } else { pads.checked_add(pad) };
+        let Some(pad) = pad.filter(|_| action != 0) else {
             return Some(Outcome::Passes);
-        }
+        };
         let first = actions.checked_add(action - 1)?;
-        return clauses(area, start, first, types, memory);
+        let clauses = clauses(area, start, first, types, memory)?;
+        return Some(if clauses.is_empty() {
+            Outcome::Passes
+        } else {
+            Outcome::Tried(Tried { pad, clauses })
+        });
     }
     None
 }
@@ -91,7 +106,7 @@ fn clauses(
     mut at: u64,
     types: Option<(u8, u64)>,
     memory: &dyn MemorySource,
-) -> Option<Outcome> {
+) -> Option<Vec<Clause>> {
     let mut found = Vec::new();
     for _ in 0..MAX_ACTIONS {
         let from = usize::try_from(at.checked_sub(start)?).ok()?;
@@ -108,11 +123,7 @@ fn clauses(
             _ => found.push(Clause::Specification),
         }
         if next == 0 {
-            return Some(if found.is_empty() {
-                Outcome::Passes
-            } else {
-                Outcome::Tried(found)
-            });
+            return Some(found);
         }
         at = link.checked_add_signed(next)?;
     }

@@ -2,19 +2,24 @@
 //!
 //! From where, and whether a handler catches it, [`crate::diagnose::unwind::flight`] says.
 
+use std::cell::RefCell;
+
 use crate::diagnose::Image;
-use crate::diagnose::unwind::flight;
+use crate::diagnose::unwind::{FrameModule, OuterFrame, flight};
 use crate::isolate::call::Call;
 use crate::isolate::inject::Obstacle;
 use crate::isolate::sites::Finder;
 use crate::sys::ptrace::Stopped;
 
+use super::by_file::ByFile;
 use super::{Language, MAX_TEXT, NotRaised, Program, Raised, Scene};
 
 /// The function that throws a std::runtime_error with a text, exported by libstdc++ for its own headers.
 const THROWS: &[u8] = b"_ZSt21__throw_runtime_errorPKc";
 /// The personality routine of C++.
 const PERSONALITY: &[u8] = b"__gxx_personality_v0";
+/// What CPython offers to its extensions.
+const PYTHON: &str = "PyErr_SetString";
 /// How many files' symbols are remembered.
 const MAX_FILES: usize = 16;
 /// How far below the stack pointer the text lies: deeper than anything that runs before the exception has copied it.
@@ -23,6 +28,7 @@ const DEPTH: u64 = 64 << 10;
 /// What is kept between faults.
 #[derive(Debug, Default)]
 pub(super) struct Cxx {
+    interpreters: ByFile<bool>,
     files: Vec<((u32, u32), u64, Symbols)>,
 }
 
@@ -57,7 +63,16 @@ impl Cxx {
         let symbols = self
             .symbols(&scene.program)
             .ok_or("the process has no C++ library that throws for others")?;
-        let flight = scene.reading(|reading| flight(scene.outer, symbols.personality, reading))?;
+        let flight = {
+            let interpreters = RefCell::new(&mut self.interpreters);
+            let is_boundary = |frame: usize| {
+                let caller = scene.outer.frames.get(frame + 1);
+                caller.is_some_and(|caller| {
+                    is_interpreter(caller, &scene.program, &mut interpreters.borrow_mut())
+                })
+            };
+            scene.reading(|reading| flight(scene.outer, symbols.personality, &is_boundary, reading))?
+        };
         scene.allocates_safely(&scene.outer.frames[..flight.from])?;
         let enter = || {
             let frame = &scene.outer.frames[flight.from];
@@ -118,6 +133,19 @@ impl Cxx {
             personality: found.personality.wrapping_add(bias),
         })
     }
+}
+
+/// Whether a frame is of an interpreter written in C, to which no native function of an extension lets an exception out.
+fn is_interpreter(outer: &OuterFrame, program: &Program<'_>, known: &mut ByFile<bool>) -> bool {
+    let Some(FrameModule::File(place)) = outer.frame.module else {
+        return false;
+    };
+    program.modules.get(place).is_some_and(|module| {
+        known.of(module, || {
+            let image = Image::open(program.source, place).ok();
+            image.is_some_and(|image| image.exports(&[PYTHON]).is_ok_and(|found| !found.is_empty()))
+        })
+    })
 }
 
 /// Writes the text deep below `sp`; where it lies.

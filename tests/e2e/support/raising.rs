@@ -16,7 +16,8 @@ impl Raising {
     /// Starts a program with these arguments, and waits until it says that it is ready.
     pub(crate) fn start(sickbay: Sickbay, program: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
         let sickbay = sickbay.configured(
-            "[[service]]\nname = \"api\"\non_fault = \"throw\"\n[service.isolation]\nthrows_per_second = 100000\n",
+            "[[service]]\nname = \"api\"\non_fault = \"throw\"\n[service.isolation]\nthrows_per_second = 100000\n\
+             [service.report]\nmax_per_minute = 10\n",
         );
         let mut supervisor = sickbay.start(program, arguments);
         supervisor.stdout_line("ready ");

@@ -4,7 +4,8 @@
   foreign   a C function called through ctypes reads at 0, without the lock
   held      a method of an extension faults, with the lock
   released  the same without it                     handed    a method hands the interpreter what is no object
-  length    an object's length faults               traceback prints where "held" raised its exception
+  length    an object's length faults               caught    C++ faults below a method that catches everything
+  quiet     the same below one that is noexcept     traceback prints where "held" raised its exception
   state     prints "state: F failed, N threads, KiB of memory, files, REFS references"
 
 Another thread counts all the time. "main" as an argument has the main thread answer.
@@ -17,6 +18,7 @@ import threading
 import time
 import traceback
 
+import fault_cxx
 import fault_native
 
 counted = 0
@@ -33,6 +35,8 @@ def parse(request):
         return length(None)
     if request == "length":
         return len(fault_native.Sized())
+    if request in ("caught", "quiet"):
+        return getattr(fault_cxx, request)()
     return getattr(fault_native, request)()
 
 
@@ -48,7 +52,7 @@ def answer(request):
             memory = int(file.read().split()[1]) * 4
         files = len(os.listdir("/proc/self/fd"))
         threads = len(os.listdir("/proc/self/task"))
-        references = sys.getrefcount(argument) + sys.getrefcount(fault_native.held)
+        references = sys.getrefcount(argument) + sys.getrefcount(fault_native.held) + fault_cxx.things()
         return f"state: {failed} failed, {threads} threads, {memory} KiB, {files} files, {references} references"
     try:
         parse("held" if request == "traceback" else request)

@@ -1,46 +1,52 @@
 //! Where a C++ exception starts, and where it is caught: a std::runtime_error.
 
-use super::{Clause, Flight, Reading, Refusal, clauses_of, innermost_start};
-use crate::diagnose::unwind::{MemorySource, OuterFrame, OuterFrames};
+use super::pad::terminates;
+use super::{Clause, Flight, Reading, Refusal, Tried, clauses_of, innermost_start};
+use crate::diagnose::unwind::{MemorySource, OuterFrames};
 
 /// The longest name of a type that is read.
 const MAX_NAME: usize = 64;
 /// What a std::runtime_error is, by the names of its types in both C++ libraries.
 const CAUGHT_BY: [&[u8]; 2] = [b"St13runtime_error", b"St9exception"];
 
-/// Finds the innermost start of a std::runtime_error that is caught. `personality` is the routine of C++.
+/// Finds the innermost start of a std::runtime_error that is caught. `personality` is the routine of C++; `is_boundary`
+/// says of a frame whether its caller knows no exceptions, so that what it catches of any type, it keeps.
 ///
 /// # Errors
 ///
 /// Why there is none, as a clause of a sentence.
-pub fn flight(outer: &OuterFrames, personality: u64, reading: Reading<'_>) -> Result<Flight, String> {
-    let caught = |from| caught(&outer.frames, from, personality, reading);
-    let (from, to) = innermost_start(&outer.frames, "no frame catches it", caught)?;
+pub fn flight(
+    outer: &OuterFrames,
+    personality: u64,
+    is_boundary: &dyn Fn(usize) -> bool,
+    reading: Reading<'_>,
+) -> Result<Flight, String> {
+    let frames = &outer.frames;
+    let caught = |from| {
+        for index in from..frames.len() {
+            let tried = clauses_of(frames, index, from, Some(personality), reading)?;
+            if takes(&tried, index, is_boundary, reading.memory)? {
+                return Ok(index);
+            }
+        }
+        Err(Refusal::Everywhere("no frame catches it".to_owned()))
+    };
+    let (from, to) = innermost_start(frames, "no frame catches it", caught)?;
     Ok(Flight { from, to })
 }
 
-/// The frame that catches what frame `from` throws.
-fn caught(
-    frames: &[OuterFrame],
-    from: usize,
-    personality: u64,
-    reading: Reading<'_>,
-) -> Result<usize, Refusal> {
-    for index in from..frames.len() {
-        let clauses = clauses_of(frames, index, from, Some(personality), reading)?;
-        if takes(&clauses, index, reading.memory)? {
-            return Ok(index);
-        }
-    }
-    Err(Refusal::Everywhere("no frame catches it".to_owned()))
-}
-
 /// Whether one of these clauses catches a std::runtime_error.
-fn takes(clauses: &[Clause], index: usize, memory: &dyn MemorySource) -> Result<bool, Refusal> {
-    for clause in clauses {
+fn takes(
+    tried: &Tried,
+    index: usize,
+    is_boundary: &dyn Fn(usize) -> bool,
+    memory: &dyn MemorySource,
+) -> Result<bool, Refusal> {
+    for clause in &tried.clauses {
         match clause {
             Clause::Catches(type_info) if is_base(*type_info, memory) => return Ok(true),
             Clause::Catches(_) => {}
+            Clause::CatchesAll if is_boundary(index) && !terminates(tried.pad, memory) => return Ok(true),
             Clause::CatchesAll => {
                 let why = format!("frame {index} catches everything, which may mean that it is noexcept");
                 return Err(Refusal::Here(why));

@@ -25,7 +25,7 @@ fn passes(
     reading: Reading<'_>,
 ) -> Result<(), Refusal> {
     for index in from..frames.len() {
-        for clause in clauses_of(frames, index, from, personality, reading)? {
+        for clause in clauses_of(frames, index, from, personality, reading)?.clauses {
             match clause {
                 // Forced unwinding is no exception of any type that a program names.
                 Clause::Catches(_) => {}

@@ -9,7 +9,7 @@
 //! releases would stay locked.
 //!
 //! Everything that is not known counts as an obstacle: another language's frame, a table that cannot be read, a clause
-//! that catches everything in C++ (LLVM says `noexcept` that way).
+//! that catches everything in C++ (LLVM says `noexcept` that way, and it may pass the exception on).
 //!
 //! | file | what starts |
 //! |---|---|
@@ -20,6 +20,7 @@
 
 mod cxx;
 mod forced;
+mod pad;
 mod python;
 mod rust;
 
@@ -28,7 +29,7 @@ pub use forced::passage;
 pub use python::{Interpreter, caller_of_native};
 pub use rust::{RustRuntime, panic_flight};
 
-use super::data_area::{Clause, Outcome, look_up};
+use super::data_area::{Clause, Outcome, Tried, look_up};
 use super::{FoundBy, FrameKind, MemorySource, OuterFrame, OuterFrames};
 
 /// How many frames may be passed over.
@@ -99,7 +100,7 @@ fn clauses_of(
     from: usize,
     personality: Option<u64>,
     reading: Reading<'_>,
-) -> Result<Vec<Clause>, Refusal> {
+) -> Result<Tried, Refusal> {
     let outer = &frames[index];
     let everywhere = |why: &str| Err(Refusal::Everywhere(format!("frame {index} {why}")));
     if outer.frame.kind != FrameKind::Code {
@@ -109,13 +110,13 @@ fn clauses_of(
         return everywhere("has no unwind table");
     };
     let Some(routine) = procedure.personality else {
-        return Ok(Vec::new());
+        return Ok(Tried::default());
     };
     if personality.is_none() || routine.resolve(reading.memory) != personality {
         return everywhere("is of another language");
     }
     let Some(start) = procedure.lsda else {
-        return Ok(Vec::new());
+        return Ok(Tried::default());
     };
     let bytes = (reading.area)(start);
     let behind_call = outer.frame.pc.saturating_sub(1);
@@ -127,7 +128,7 @@ fn clauses_of(
             Err(Refusal::Here(format!("frame {index} expects no exception")))
         }
         Some(Outcome::Terminates) => Err(Refusal::Here(format!("frame {index} is noexcept"))),
-        Some(Outcome::Passes) => Ok(Vec::new()),
-        Some(Outcome::Tried(clauses)) => Ok(clauses),
+        Some(Outcome::Passes) => Ok(Tried::default()),
+        Some(Outcome::Tried(tried)) => Ok(tried),
     }
 }

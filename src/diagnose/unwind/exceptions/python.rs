@@ -21,6 +21,8 @@ pub struct Interpreter<'a> {
     pub callers: &'a [u64],
     /// Whether a function stands in its module's table of methods.
     pub is_method: &'a dyn Fn(&Procedure) -> bool,
+    /// Whether a module is the C library, which knows nothing of objects.
+    pub is_c_library: &'a dyn Fn(FrameModule) -> bool,
 }
 
 /// The frame to which NULL is to be returned.
@@ -56,6 +58,7 @@ pub fn caller_of_native(outer: &OuterFrames, interpreter: Interpreter<'_>) -> Re
         let calls_object = caller.procedure.is_some_and(|procedure| {
             procedure.module == interpreter.module && interpreter.callers.contains(&procedure.low)
         });
+        let calls_object = calls_object && !(interpreter.is_c_library)(procedure.module);
         if calls_object || (interpreter.is_method)(&procedure) {
             return Ok(index + 1);
         }

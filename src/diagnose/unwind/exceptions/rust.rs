@@ -37,8 +37,8 @@ pub fn panic_flight(
     }
     let caught = |from| {
         for (index, frame) in outer.frames.iter().enumerate().skip(from) {
-            let clauses = clauses_of(&outer.frames, index, from, Some(runtime.personality), reading)?;
-            match clauses.first() {
+            let tried = clauses_of(&outer.frames, index, from, Some(runtime.personality), reading)?;
+            match tried.clauses.first() {
                 None => {}
                 Some(Clause::Specification) => {
                     let why = format!("frame {index} aborts when a panic would leave it");

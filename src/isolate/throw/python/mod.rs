@@ -8,6 +8,7 @@ mod methods;
 
 use std::cell::RefCell;
 
+use crate::capture::maps::is_c_library;
 use crate::capture::python::thread_states;
 use crate::diagnose::unwind::{FrameModule, Interpreter, Procedure, caller_of_native};
 use crate::diagnose::{Image, holds_interpreter_lock};
@@ -133,10 +134,19 @@ impl Python {
             let FrameModule::File(place) = procedure.module else {
                 return false;
             };
-            let module = &scene.program.modules[place];
+            let Some(module) = scene.program.modules.get(place) else {
+                return false;
+            };
             methods
                 .borrow_mut()
                 .has(procedure, module, scene.maps, scene.memory)
+        };
+        let is_c_library = |module: FrameModule| match module {
+            FrameModule::File(place) => {
+                let module = scene.program.modules.get(place);
+                module.is_none_or(|module| is_c_library(&module.path))
+            }
+            FrameModule::Vdso => true,
         };
         caller_of_native(
             scene.outer,
@@ -144,6 +154,7 @@ impl Python {
                 module: FrameModule::File(place),
                 callers: &functions.callers,
                 is_method: &is_method,
+                is_c_library: &is_c_library,
             },
         )
     }
