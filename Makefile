@@ -3,17 +3,18 @@
 CARGO      ?= cargo
 PROGRAMS   := target/programs
 AARCH64    := aarch64-unknown-linux-gnu
+MUSL       := x86_64-unknown-linux-musl
 
 BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) dpkg-dev man-db redis-server redis-tools gdb lldb elfutils python3 python3-dev systemd systemd-container dbus \
 	stress-ng nginx wrk python3-jsonschema python3-pexpect curl xz-utils chromium golang-go \
-	nodejs default-jre-headless erlang-base
+	nodejs default-jre-headless erlang-base postgresql memcached musl-tools python3-yaml
 SOAK_PACKAGES  := libpython3.11-testsuite
 # How long each soak goes on that has no end of its own, seconds.
 SOAK_SECONDS   ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test build deb programs demo test soak lint bench clean
+.PHONY: help setup setup-test build static deb programs demo test soak lint bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -29,6 +30,11 @@ setup-test: ## install what the tests need
 build: setup ## build the program
 	$(CARGO) build --release
 
+static: ## build the program that needs nothing beside it, for containers: target/x86_64-unknown-linux-musl/release/sickbay
+	@tests/install-packages gcc musl-tools
+	@rustup target add $(MUSL)
+	$(CARGO) build --release --no-default-features --target $(MUSL)
+
 deb: build ## build the Debian package, target/sickbay.deb
 	@tests/install-packages dpkg-dev
 	@$(CARGO) deb --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deb
@@ -42,6 +48,7 @@ demo: build programs ## let threads of sample servers fault, show the report and
 	@tests/demo-isolation target/release/sickbay $(PROGRAMS)
 
 test: setup-test programs ## set everything up and run every test
+	-@rustup target add $(MUSL) && $(CARGO) build --no-default-features --target $(MUSL)
 	$(CARGO) nextest run --features fail-points
 	$(CARGO) test --doc
 

@@ -154,9 +154,9 @@ impl Verb {
         // What fronts have to say must not hold up what they do.
         match self {
             Self::Run(_) | Self::Attach(_) | Self::Capture(_) => {
-                start_log("warn", Target::Pipe(Box::new(console::Log)))
+                start_log("warn", Target::Pipe(Box::new(console::Log::with_name())))
             }
-            Self::Daemon(_) => start_log("info", Target::Pipe(Box::new(console::Log))),
+            Self::Daemon(_) => start_log("info", Target::Pipe(Box::new(console::Log::of_service()))),
             _ => start_log("warn", Target::Stderr),
         }
         let root = Path::new("/");

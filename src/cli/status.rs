@@ -4,11 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use super::output::Output;
+use super::output::{Output, message};
 use super::socket::Socket;
 use super::table::Table;
 use crate::daemon::control::message::{ServiceStatus, State, Status as Daemon};
 use crate::daemon::control::{Answer, Request};
+
+/// What is said where there is nothing to show.
+const UNCONFIGURED: &str = "the daemon runs and no service is configured; name one in /etc/sickbay/conf.d/NAME.toml \
+    ('[[service]]', 'name = \"api\"', 'unit = \"api.service\"'), then 'systemctl reload sickbay'";
 
 /// Show what the daemon supervises
 #[derive(Debug, clap::Args)]
@@ -31,6 +35,7 @@ impl Status {
         match (self.json, status.services.first().filter(|_| one)) {
             (true, Some(service)) => output.json(service)?,
             (true, None) => output.json(&status.services)?,
+            (false, _) if status.services.is_empty() => message(UNCONFIGURED),
             (false, _) => {
                 let table = table(&status).render(output.colour());
                 output.text(&table)?;

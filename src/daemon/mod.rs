@@ -31,6 +31,7 @@ use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::report::words::count;
 use crate::store::Store;
 use crate::supervisor::follow::{Followed, Surroundings};
 use crate::supervisor::program::raise_file_limit;
@@ -284,9 +285,9 @@ impl Daemon {
         }
         format!(
             "{}, {}, {} supervised",
-            count(self.services.len(), "service", "services"),
-            count(processes, "process", "processes"),
-            count(threads, "thread", "threads")
+            count(self.services.len(), "service"),
+            count(processes, "process"),
+            count(threads, "thread")
         )
     }
 }
@@ -314,7 +315,11 @@ fn take_news(recording: &mut Recording, counters: &mut Counters, watch: &Watch, 
     let name = &service.name;
     let line = match news {
         News::Attached { processes, threads } => {
-            log::info!("{name}: attached: {processes} processes, {threads} threads");
+            log::info!(
+                "{name}: attached: {}, {}",
+                count(processes, "process"),
+                count(threads, "thread")
+            );
             None
         }
         News::Refused(refusal) => Some(refusal.to_string()),
@@ -357,10 +362,6 @@ fn take_news(recording: &mut Recording, counters: &mut Counters, watch: &Watch, 
     if let Some(line) = line {
         log::warn!("{name}: {line}");
     }
-}
-
-fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> DaemonError {

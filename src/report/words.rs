@@ -25,14 +25,26 @@ pub fn bytes(number: u64) -> String {
     format!("{}.{tenths} {}", number >> shift, units[power])
 }
 
-/// `1 thread`, `2 threads`.
+/// `1 thread`, `2 threads`, `2 processes`.
 pub fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    let ending = match number {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{number} {noun}{ending}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        let counted =
+            [(1, "process"), (0, "process"), (2, "thread")].map(|(number, noun)| count(number, noun));
+        assert_eq!(counted, ["1 process", "0 processes", "2 threads"]);
+    }
 
     #[test]
     fn bytes_are_rounded_down() {

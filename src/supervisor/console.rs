@@ -21,6 +21,8 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 
 use crate::report::escape::escaped;
 
+/// What tells our lines from those of the program that is run.
+const NAME: &str = "sickbay: ";
 /// The most lines that wait. Past it the newest are left out.
 const MAX_LINES: usize = 1000;
 /// How long a process that ends waits for its last lines to be taken.
@@ -44,8 +46,12 @@ struct Queue {
 
 /// Says a line, soon. What a process may have chosen of it cannot act on the terminal.
 pub fn say(line: &str) {
+    put(NAME, line);
+}
+
+fn put(name: &str, line: &str) {
     let console = CONSOLE.get_or_init(start);
-    console.lock().add(line);
+    console.lock().add(name, line);
     console.changed.notify_all();
 }
 
@@ -60,11 +66,28 @@ pub fn finish() {
 
 /// Takes log records, one for each call of `write`.
 #[derive(Debug)]
-pub struct Log;
+pub struct Log {
+    name: &'static str,
+}
+
+impl Log {
+    /// For a process whose stderr is read by people, or is the supervised program's as well.
+    pub fn with_name() -> Self {
+        Self { name: NAME }
+    }
+
+    /// For a service of the machine: the journal writes its name before each line.
+    pub fn of_service() -> Self {
+        let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+        Self {
+            name: if journal { "" } else { NAME },
+        }
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        say(String::from_utf8_lossy(record).trim_end());
+        put(self.name, String::from_utf8_lossy(record).trim_end());
         Ok(record.len())
     }
 
@@ -110,14 +133,14 @@ impl Console {
 }
 
 impl Queue {
-    fn add(&mut self, line: &str) {
+    fn add(&mut self, name: &str, line: &str) {
         if self.lines.len() >= MAX_LINES {
             self.left_out += 1;
             return;
         }
         let gap = self.gap();
         self.lines.extend(gap);
-        self.lines.push_back(format!("sickbay: {}\n", escaped(line)));
+        self.lines.push_back(format!("{name}{}\n", escaped(line)));
     }
 
     fn next(&mut self) -> Option<String> {
@@ -147,10 +170,10 @@ mod tests {
     fn lines_past_the_bound_are_counted_in_their_place() {
         let mut queue = Queue::default();
         for number in 0..MAX_LINES + 3 {
-            queue.add(&format!("line {number}"));
+            queue.add(NAME, &format!("line {number}"));
         }
         assert_eq!(queue.next().as_deref(), Some("sickbay: line 0\n"));
-        queue.add("after");
+        queue.add(NAME, "after");
         let rest: Vec<String> = std::iter::from_fn(|| queue.next()).collect();
         assert_eq!(rest.len(), MAX_LINES + 1);
         assert_eq!(
@@ -167,7 +190,7 @@ mod tests {
     fn a_gap_at_the_end_is_said_too() {
         let mut queue = Queue::default();
         for _ in 0..=MAX_LINES {
-            queue.add("line");
+            queue.add(NAME, "line");
         }
         assert!(
             std::iter::from_fn(|| queue.next())

@@ -300,14 +300,16 @@ fn number(signal: Option<SigNo>) -> usize {
     signal.map_or(0, |signal| signal.0 as usize)
 }
 
-/// One request. The system call itself is used, since the C library's wrapper returns peeked words in errno's place.
+/// One request, which C libraries declare with different signs. The system call itself is used, since the C library's
+/// wrapper returns peeked words in errno's place.
 fn request(
     operation: &'static str,
-    request: libc::c_uint,
+    request: impl Into<i64>,
     tid: Tid,
     address: usize,
     data: usize,
 ) -> Result<()> {
+    let request: i64 = request.into();
     // SAFETY: the kernel checks tid and state; where `data` is an address, the callers above pass one of a
     // live local of the size that the request reads or writes.
     let outcome = unsafe { libc::syscall(libc::SYS_ptrace, request, tid.0, address, data) };

@@ -80,7 +80,7 @@ fn it_does_not_delay_what_is_attached() {
     program.signal(Signal::SIGUSR1);
     program.stdout_line("took SIGUSR1");
     await_that("the line about the attachment", || {
-        full.drain().contains("attached: 1 processes").then_some(())
+        full.drain().contains("attached: 1 process,").then_some(())
     });
     supervisor.signal(Signal::SIGINT);
     assert_eq!(supervisor.finish().code(), 0);

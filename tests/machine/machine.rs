@@ -36,8 +36,7 @@ pub(crate) struct Machine {
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
-    #[expect(dead_code, reason = "shown where a command fails")]
-    stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Machine {

@@ -17,10 +17,14 @@ mod machine;
 #[path = "../e2e/support/deadline.rs"]
 mod deadline;
 
+mod containers;
 mod crash;
+mod outages;
 mod package;
+mod packaged;
 mod readers;
 mod unit;
+mod watchdog;
 
 pub(crate) use deadline::{DEADLINE, await_that};
 pub(crate) use machine::Machine;

@@ -1,6 +1,7 @@
 //! What the watch says, and what follows for the program and for the processes that were attached.
 
 use crate::config::Action;
+use crate::report::words::count;
 use crate::supervisor::program::Program;
 use crate::supervisor::watch::{News, Refusal};
 use crate::sys::fail;
@@ -102,7 +103,11 @@ impl Front {
         match &mut self.program {
             Some(program) if program.is_waiting() => program.open_gate().map_err(system("start the program")),
             None if self.followed.watch.roots().iter().all(|root| root.attached) => {
-                self.say(&format!("attached: {processes} processes, {threads} threads"));
+                self.say(&format!(
+                    "attached: {}, {}",
+                    count(processes, "process"),
+                    count(threads, "thread")
+                ));
                 Ok(())
             }
             _ => Ok(()),

@@ -1,0 +1,31 @@
+//! A service that the manager's watchdog ends: the report names it, and the deadlock behind it.
+
+use crate::{Machine, await_that};
+
+/// The program ends with its stdin.
+const UNIT: &str = "\
+[Service]
+ExecStart=/bin/bash -c 'exec /opt/locks cycle 3 < <(exec sleep infinity)'
+WatchdogSec=5
+LimitCORE=0
+";
+
+#[test]
+fn a_deadlock_that_the_watchdog_ends_is_named() {
+    let Some(mut machine) = Machine::new() else {
+        return;
+    };
+    machine.fixture("locks");
+    machine.unit("stuck.service", UNIT);
+    machine.boot();
+    machine.start_sickbay("[[service]]\nname = \"stuck\"\nunit = \"stuck.service\"\n");
+    machine.must(&["systemctl", "start", "stuck.service"]);
+    let report = machine.await_reports(1).remove(0);
+    assert_eq!(report["fault"]["cause"], "service manager's watchdog");
+    let detail = report["fault"]["detail"].as_str().unwrap();
+    assert!(detail.contains("the systemd watchdog"), "{detail}");
+    assert!(detail.contains("deadlock: "), "{detail}");
+    assert_eq!(detail.matches("which waits for the mutex").count(), 2, "{detail}");
+    let result = || (machine.property("stuck.service", "Result") == "watchdog").then_some(());
+    await_that("the service manager to see its watchdog", result);
+}
