@@ -441,7 +441,7 @@ fn a_control_group_is_attached_and_followed() {
     let mut supervisor = spawn(sickbay.verb("attach").args(["--cgroup", &path]));
     assert_eq!(
         supervisor.stderr_line("sickbay: attached: "),
-        "1 processes, 5 threads"
+        "1 process, 5 threads"
     );
     first.write("go\n");
     assert_eq!(first.ended(), Ended::Killed(libc::SIGSEGV, false));
