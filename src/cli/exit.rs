@@ -28,3 +28,18 @@ pub(super) const TABLE: [(u8, &str); 8] = [
     (PARTIAL, "Some of it worked."),
     (BAD_CONFIG, "The configuration is wrong."),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_the_same() {
+        let readme = include_str!("../../README.md");
+        let rows: String = TABLE
+            .iter()
+            .map(|(code, meaning)| format!("| {code} | {meaning} |\n"))
+            .collect();
+        assert!(readme.contains(&rows), "{rows}");
+    }
+}
