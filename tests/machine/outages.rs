@@ -4,11 +4,12 @@
 use crate::{Machine, await_that};
 
 const UNIT: &str = "\
+[Unit]
+StartLimitIntervalSec=0
 [Service]
 ExecStart=/opt/crashy
 Restart=always
 RestartSec=100ms
-StartLimitIntervalSec=0
 LimitCORE=0
 ";
 const CONFIGURATION: &str = "[[service]]\nname = \"api\"\nunit = \"api.service\"\n";
