@@ -122,12 +122,12 @@ mod tests {
     #[test]
     fn warnings_do_not_fail_and_errors_do() {
         let (out, code) = check(
-            "[[service]]\nname = \"a\"\non_fault = \"rescue\"\n[[service]]\nname = \"b\"\n",
+            "[[service]]\nname = \"a\"\non_fault = \"skip\"\n[[service]]\nname = \"b\"\n",
             false,
         );
         assert_eq!(
             out,
-            "FILE:3:12: warning: action 'rescue' is not available yet; it is passed over\n\
+            "FILE:3:12: warning: action 'skip' is not available yet; it is passed over\n\
              2 services, 0 errors, 1 warning\n"
         );
         assert_eq!(code, ExitCode::SUCCESS);

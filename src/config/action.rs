@@ -18,7 +18,7 @@ pub enum Action {
     Throw,
     /// The thread's stack is unwound by force, cleanup handlers run, the thread ends.
     Unwind,
-    /// A chosen frame returns a chosen value.
+    /// The thread returns to the dispatcher that called what faulted, with a chosen value.
     Rescue,
     /// The thread runs the `exit` system call; the others go on.
     Exit,
@@ -55,6 +55,7 @@ impl Action {
                 | Self::Hold
                 | Self::Throw
                 | Self::Unwind
+                | Self::Rescue
                 | Self::Exit
                 | Self::Park
                 | Self::Suppress

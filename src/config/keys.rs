@@ -42,6 +42,7 @@ pub(super) const SERVICE: Section = Section {
         "on_stop_rate",
         "rule",
         "isolation",
+        "rescue",
         "report",
         "logs",
     ],
@@ -67,7 +68,13 @@ pub(super) const ISOLATION: Section = Section {
         "threads_per_group",
         "threads_per_process",
         "throws_per_second",
+        "shutdown",
     ],
+};
+
+pub(super) const RESCUE: Section = Section {
+    title: "[[service.rescue]]",
+    keys: &["caller_module", "caller_function", "return"],
 };
 
 pub(super) const REPORT: Section = Section {
@@ -94,7 +101,7 @@ pub(super) const LOGS: Section = Section {
 };
 
 /// Every section.
-pub(super) const ALL: [Section; 7] = [TOP, STORE, SERVICE, RULE, ISOLATION, REPORT, LOGS];
+pub(super) const ALL: [Section; 8] = [TOP, STORE, SERVICE, RULE, ISOLATION, RESCUE, REPORT, LOGS];
 
 /// The title of the first section that knows this key.
 pub(super) fn home_of(key: &str) -> Option<&'static str> {

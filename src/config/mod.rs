@@ -25,7 +25,7 @@ pub use defaults::DEFAULTS;
 pub use files::{DROP_IN_DIRS, LoadError, MAIN_FILE, default_files, load, load_default, read};
 pub use model::{
     Cmdline, Config, CoreExtent, DontDump, Exits, Format, Isolation, Logs, OnStopRate, Origin, ReportOptions,
-    Retention, Rule, Service, Store, Target, UnknownFormat,
+    Rescue, Retention, Rule, Service, Store, Target, UnknownFormat,
 };
 pub use parse::{Loaded, Unusable, parse};
 pub use problem::{Problem, Severity};

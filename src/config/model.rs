@@ -57,6 +57,8 @@ pub struct Service {
     pub rules: Vec<Rule>,
     /// Limits of what is done to threads.
     pub isolation: Isolation,
+    /// Frames to which a thread may return, before those that are known.
+    pub rescues: Vec<Rescue>,
     /// What goes into its reports.
     pub report: ReportOptions,
     /// Which log lines go into its reports.
@@ -136,8 +138,22 @@ pub struct Isolation {
     pub threads_per_group: u32,
     /// How many threads a process may lose within ten minutes.
     pub threads_per_process: u32,
-    /// How many errors are thrown within a second for faults at one place.
+    /// How many errors are thrown, and returns made, within a second for faults at one place.
     pub throws_per_second: u32,
+    /// Whether the connection that was being served is shut down after a return.
+    pub shutdown: bool,
+}
+
+/// `[[service.rescue]]`: a frame to which a thread that faults may return. An empty condition matches all; one of them
+/// is not empty.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Rescue {
+    /// Patterns for the file name of the module that the frame is in.
+    pub modules: Vec<String>,
+    /// Patterns for the name of its function.
+    pub functions: Vec<String>,
+    /// What its call returns there.
+    pub value: i64,
 }
 
 /// `[service.report]`: what goes into the reports of a service.
@@ -262,6 +278,7 @@ impl Service {
             on_fault: Ladder::default(),
             rules: Vec::new(),
             isolation: Isolation::default(),
+            rescues: Vec::new(),
             report: ReportOptions::default(),
             logs: Logs::default(),
             freeze_timeout: Span::millis(100),
@@ -344,6 +361,7 @@ impl Default for Isolation {
             threads_per_group: 1,
             threads_per_process: 3,
             throws_per_second: 10,
+            shutdown: false,
         }
     }
 }

@@ -17,6 +17,9 @@ pub fn schema() -> Value {
     service["required"] = json!(["name"]);
     service["properties"]["rule"] = json!({ "type": "array", "items": rule });
     service["properties"]["isolation"] = table(&keys::ISOLATION, isolation);
+    let mut rescue = table(&keys::RESCUE, rescue);
+    rescue["anyOf"] = json!([{ "required": ["caller_module"] }, { "required": ["caller_function"] }]);
+    service["properties"]["rescue"] = json!({ "type": "array", "items": rescue });
     service["properties"]["report"] = table(&keys::REPORT, report);
     service["properties"]["logs"] = table(&keys::LOGS, logs);
     json!({
@@ -84,7 +87,15 @@ fn isolation(key: &str) -> Value {
     match key {
         "probation" => time(),
         "throws_per_second" => integer(0, bounds::MAX_THROWS),
+        "shutdown" => json!({ "type": "boolean" }),
         _ => integer(0, bounds::MAX_LOST),
+    }
+}
+
+fn rescue(key: &str) -> Value {
+    match key {
+        "return" => json!({ "type": "integer" }),
+        _ => one_or_more(text()),
     }
 }
 

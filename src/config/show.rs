@@ -9,8 +9,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::Document;
 use super::{
-    Cmdline, Config, Isolation, Loaded, Logs, Origin, ReportOptions, Retention, Rule, Service, Store, Target,
-    keys,
+    Cmdline, Config, Isolation, Loaded, Logs, Origin, ReportOptions, Rescue, Retention, Rule, Service, Store,
+    Target, keys,
 };
 
 /// One key with its value.
@@ -144,6 +144,9 @@ fn blocks(config: &Config) -> Vec<Block> {
             add(keys::RULE.title, &format!(".rule.{number}"), rule(one));
         }
         add(keys::ISOLATION.title, ".isolation", isolation(&service.isolation));
+        for (number, one) in service.rescues.iter().enumerate() {
+            add(keys::RESCUE.title, &format!(".rescue.{number}"), rescue(one));
+        }
         add(keys::REPORT.title, ".report", report(&service.report));
         add(keys::LOGS.title, ".logs", logs(&service.logs));
     }
@@ -203,6 +206,15 @@ fn isolation(isolation: &Isolation) -> Settings {
         ("threads_per_group", word(&isolation.threads_per_group)),
         ("threads_per_process", word(&isolation.threads_per_process)),
         ("throws_per_second", word(&isolation.throws_per_second)),
+        ("shutdown", word(&isolation.shutdown)),
+    ]
+}
+
+fn rescue(rescue: &Rescue) -> Settings {
+    vec![
+        ("caller_module", list(&rescue.modules)),
+        ("caller_function", list(&rescue.functions)),
+        ("return", word(&rescue.value)),
     ]
 }
 
@@ -279,6 +291,10 @@ function = "f"
 cause = "c"
 action = "suppress"
 deliver_as = "SIGTERM"
+[[service.rescue]]
+caller_module = "libloop.so*"
+caller_function = ["dispatch", "poll_*"]
+return = -1
 [service.report]
 cmdline = "mask"
 core = "full"
@@ -334,8 +350,9 @@ pid_file = "/run/web.pid"
         assert_eq!(origin("store", "max_age"), "default");
         assert_eq!(origin("service.api", "on_fault"), "/etc/f.toml:8");
         assert_eq!(origin("service.api.rule.0", "cause"), "/etc/f.toml:14");
-        assert_eq!(origin("service.api.report", "core"), "/etc/f.toml:19");
-        assert_eq!(origin("service.web", "pid_file"), "/etc/f.toml:22");
+        assert_eq!(origin("service.api.rescue.0", "return"), "/etc/f.toml:20");
+        assert_eq!(origin("service.api.report", "core"), "/etc/f.toml:23");
+        assert_eq!(origin("service.web", "pid_file"), "/etc/f.toml:26");
         assert_eq!(origin("service.web.report", "core"), "default");
         assert_eq!(origin("service.db", "name"), "/etc/g.toml:4");
         let text = text(&loaded, true);
@@ -353,7 +370,7 @@ pid_file = "/run/web.pid"
         {
             let block = blocks.iter().find(|block| block.header == section.title).unwrap();
             let shown: BTreeSet<&str> = block.settings.iter().map(|(key, _)| *key).collect();
-            let tables = ["rule", "isolation", "report", "logs"];
+            let tables = ["rule", "isolation", "rescue", "report", "logs"];
             let wanted = section.keys.iter().copied();
             let wanted = wanted.filter(|key| !tables.contains(key) || section.title != keys::SERVICE.title);
             let wanted: BTreeSet<&str> = wanted

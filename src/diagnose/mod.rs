@@ -34,6 +34,7 @@
 mod abort;
 mod address_space;
 mod bus;
+mod callback;
 mod cause;
 mod demangle;
 mod elf;
@@ -69,6 +70,7 @@ use sent::Sender;
 use subject::Subject;
 
 pub use address_space::{AddressSpace, Mapping};
+pub use callback::{Called, callback_descriptor};
 pub use cause::Cause;
 pub use demangle::demangled;
 pub use elf::{Binding, ElfError, Image, InMemory, Section, Symbol};

@@ -1,4 +1,4 @@
-//! A thread goes on in one of its outer frames, as if that had called a function.
+//! A thread goes on in one of its outer frames, as if that had called a function, or what it called were done.
 //!
 //! The frame's return address lies on the stack already, and its registers are those that calls preserve. Nothing of the
 //! program is changed, and until the thread is let go on without its signal the signal is what it takes.
@@ -48,6 +48,12 @@ impl Call {
     /// Puts the thread at the entry of `function`.
     pub(super) fn enter(self, thread: &Stopped, function: u64, arguments: &[u64]) -> Result<(), Obstacle> {
         thread.set_registers(&self.registers.at_function(function, arguments, self.sp))?;
+        Ok(())
+    }
+
+    /// Puts the thread behind the call that the frame made, which has returned `value`.
+    pub(super) fn finish(self, thread: &Stopped, value: u64) -> Result<(), Obstacle> {
+        thread.set_registers(&self.registers.after_return(value))?;
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 //! | [`exit`] | the thread ends, alone |
 //! | [`throw`] | the fault becomes an exception of the program |
 //! | [`unwind`] | the thread ends, its destructors run |
+//! | [`rescue`] | the thread returns to an outer frame |
 //! | [`park`] | the thread sleeps for good |
 //! | [`snapshot`] | a copy of the whole process, which never runs |
 //! | [`watch`] | who waits for an isolated thread |
@@ -27,6 +28,7 @@ pub mod inject;
 mod landing;
 pub mod park;
 mod protections;
+pub mod rescue;
 pub mod sites;
 pub mod snapshot;
 pub mod throw;

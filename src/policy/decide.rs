@@ -484,11 +484,11 @@ mod tests {
             dangers: &dangers,
             ..fault(SigNo::SEGV, 1)
         };
-        let decision = decide(&facts, &service("throw,rescue,exit,park"));
+        let decision = decide(&facts, &service("throw,skip,exit,park"));
         assert_eq!(
             decision.reason,
-            "on_fault asks for throw, rescue, exit, park: throw, exit and park are too dangerous: the house is on \
-             fire; rescue is not available yet; so SIGSEGV is delivered"
+            "on_fault asks for throw, skip, exit, park: throw, exit and park are too dangerous: the house is on \
+             fire; skip is not available yet; so SIGSEGV is delivered"
         );
     }
 

@@ -18,10 +18,13 @@ const GROUP_WINDOW: Duration = Duration::from_secs(60);
 const PROCESS_WINDOW: Duration = Duration::from_secs(600);
 /// The most losses that are remembered; past it no thread is taken away.
 const MAX_REMEMBERED: usize = 1024;
-/// The most places whose faults are counted; past it nothing is thrown at others.
+/// The most places whose faults are counted; past it nothing is done about others.
 const MAX_SITES: usize = 1024;
 /// The time in which the allowance of a place fills up.
 const FILLED: Duration = Duration::from_secs(1);
+
+/// What takes no thread away.
+const WITHOUT_LOSS: &[Action] = &[Action::Throw, Action::Rescue];
 
 /// What was done lately. The time is the caller's: any clock that does not run backwards.
 #[derive(Debug, Default)]
@@ -41,7 +44,7 @@ struct Taken {
     at: Duration,
 }
 
-/// How many more errors may be thrown at one place: it fills up to a second's worth.
+/// How many more faults at one place may be answered by an error or a return: it fills up to a second's worth.
 #[derive(Clone, Copy, Debug)]
 struct Allowance {
     left: f64,
@@ -72,7 +75,7 @@ impl Limits {
                     "{} of the threads called '{group}' was taken away within a minute, and threads_per_group is {}",
                     lost_of_group, limits.threads_per_group
                 ),
-                &[Action::Throw],
+                WITHOUT_LOSS,
             );
         }
         if lost >= limits.threads_per_process as usize || self.taken.len() >= MAX_REMEMBERED {
@@ -81,7 +84,7 @@ impl Limits {
                     "the process has lost {lost} threads within ten minutes, and threads_per_process is {}",
                     limits.threads_per_process
                 ),
-                &[Action::Throw],
+                WITHOUT_LOSS,
             );
         }
         if self.allowance(site, now, limits).left < 1.0 {
@@ -105,7 +108,7 @@ impl Limits {
         });
     }
 
-    /// An error was thrown for a fault at that place.
+    /// An error was thrown, or a return made, for a fault at that place.
     pub fn note_thrown(&mut self, site: Site, now: Duration, limits: &Isolation) {
         let mut allowance = self.allowance(site, now, limits);
         allowance.left -= 1.0;
@@ -183,7 +186,7 @@ mod tests {
             (told[0].what.as_str(), told[0].allows),
             (
                 "the process has lost 3 threads within ten minutes, and threads_per_process is 3",
-                &[Action::Throw][..]
+                WITHOUT_LOSS
             )
         );
         assert_eq!(

@@ -11,9 +11,11 @@ mod decide;
 mod limits;
 mod matching;
 mod noteworthy;
+mod rescue;
 
 pub use budget::{Admission, Budget};
 pub use decide::{Decision, Walk, decide};
 pub use limits::{Limits, Site};
 pub use matching::{Danger, FaultFacts};
 pub use noteworthy::{Origin, is_noteworthy};
+pub use rescue::{Place, Return, choose};

@@ -20,6 +20,15 @@ pub fn open(pid: Pid) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// A descriptor of ours for the file that a process has at that one (pidfd_getfd(2)); needs the right to trace it.
+pub fn descriptor(pidfd: &OwnedFd, theirs: i32) -> io::Result<OwnedFd> {
+    // SAFETY: plain integers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), theirs, 0) };
+    let fd = Errno::result(fd)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
 /// Sends a signal to the process that a descriptor names, as kill(2) would (pidfd_send_signal(2)).
 pub fn send_signal(pidfd: &OwnedFd, signal: SigNo) -> io::Result<()> {
     send(pidfd, signal, std::ptr::null())

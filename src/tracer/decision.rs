@@ -5,6 +5,7 @@ use crate::capture::fault::micros;
 use crate::capture::maps::Maps;
 use crate::config::Action;
 use crate::diagnose::{self, Diagnosis, NoModules};
+use crate::isolate::rescue::Connection;
 use crate::isolate::throw::Raised;
 use crate::policy::{Danger, FaultFacts, Walk};
 use crate::sys::memory::Memory;
@@ -71,6 +72,7 @@ impl Tracer {
                         Attempt::Raised(raising, raised) => {
                             held = raising;
                             held.explain(sentence(&raised, &examined, &text));
+                            fail::point("tracer.throw.prepared");
                             Ok(())
                         }
                         Attempt::Refused(as_before, why) => {
@@ -87,11 +89,22 @@ impl Tracer {
                     let tables = &mut self.examiner.tables;
                     unwinding::prepare(held.thread(), &copied, &mut self.throwing, tables)
                 }
+                Action::Rescue => match self.rescue(process, held.thread(), &copied) {
+                    Ok(rescued) => {
+                        held.explain(rescued.how);
+                        fail::point("tracer.rescue.prepared");
+                        // Before the thread goes on: its dispatcher finds the end when it looks next.
+                        if let Some(note) = rescued.connection.map(end_of) {
+                            held.note(note);
+                        }
+                        Ok(())
+                    }
+                    Err(why) => Err(why),
+                },
                 _ => break,
             };
             match prepared {
-                Ok(()) if action == Action::Throw => {
-                    fail::point("tracer.throw.prepared");
+                Ok(()) if matches!(action, Action::Throw | Action::Rescue) => {
                     self.limits.note_thrown(site, now, &self.service.isolation);
                 }
                 Ok(()) => {
@@ -139,6 +152,15 @@ fn sentence(raised: &Raised, examined: &Examined, text: &str) -> String {
         format!(", which {} catches", examined.frame(to))
     });
     format!("{} gets {what}{caught}: \"{text}\"", examined.frame(*from))
+}
+
+/// Ends a connection that nobody serves any more; what came of it, as a sentence.
+fn end_of(connection: Result<Connection, String>) -> String {
+    let ended = connection.and_then(|connection| connection.shut_down().map_err(|error| error.to_string()));
+    match ended {
+        Ok(()) => "the connection that it was serving was shut down".to_owned(),
+        Err(why) => format!("the connection that it was serving was not shut down: {why}"),
+    }
 }
 
 /// What the program's handler reads: "SIGSEGV: null pointer dereference at 0x8 in parse_header", or "in server+0x1234".

@@ -19,7 +19,7 @@ use super::source::{Files, Live};
 pub(super) struct Examiner {
     /// Unwind tables.
     pub(super) tables: TableCache,
-    functions: Functions,
+    pub(super) functions: Functions,
     runtimes: Runtimes,
 }
 

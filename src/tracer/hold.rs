@@ -121,6 +121,11 @@ impl Held {
         self.walk.explain(how);
     }
 
+    /// Says what else was looked at or done.
+    pub(super) fn note(&mut self, evidence: String) {
+        self.walk.note(evidence);
+    }
+
     pub(super) fn tid(&self) -> Tid {
         self.fault.thread.tid()
     }

@@ -19,6 +19,7 @@ mod handing;
 mod hold;
 mod incident;
 mod on_demand;
+mod rescuing;
 mod source;
 mod stops;
 mod telling;

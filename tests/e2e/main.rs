@@ -53,6 +53,7 @@ mod raising;
 mod readme;
 mod real_programs;
 mod remote_calls;
+mod rescuing;
 mod retention;
 mod run;
 mod runtimes;

@@ -112,13 +112,13 @@ fn actions_that_are_not_there_yet_are_known() {
     let file = sickbay.scratch().join("later.toml");
     std::fs::write(
         &file,
-        "[[service]]\nname = \"api\"\npid = 1\non_fault = \"rescue\"\n",
+        "[[service]]\nname = \"api\"\npid = 1\non_fault = \"skip\"\n",
     )
     .unwrap();
     let outcome = run(Command::new(Sickbay::program()).arg("check").arg(&file));
     let said = format!("{}{}", outcome.stdout, outcome.stderr);
     assert!(
-        said.contains("rescue") && said.contains("not available yet"),
+        said.contains("skip") && said.contains("not available yet"),
         "{outcome:#?}"
     );
 }

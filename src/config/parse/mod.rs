@@ -207,6 +207,10 @@ mod tests {
             threads_per_group = 2
             threads_per_process = 7
             throws_per_second = 2000
+            shutdown = true
+            [[service.rescue]]
+            caller_function = "dispatch"
+            return = -1
             [service.report]
             formats = ["json"]
             core = "full"
@@ -260,7 +264,13 @@ mod tests {
                 threads_per_group: 2,
                 threads_per_process: 7,
                 throws_per_second: 2000,
+                shutdown: true,
             },
+            rescues: vec![crate::config::Rescue {
+                functions: vec!["dispatch".into()],
+                value: -1,
+                ..crate::config::Rescue::default()
+            }],
             report: ReportOptions {
                 formats: vec![Format::Json],
                 core: CoreExtent::Full,
@@ -352,7 +362,7 @@ name = \"api\"
 [[service]]
 name = \"api\"
 unit = \"api.service\"
-on_fault = \"rescue\"
+on_fault = \"skip\"
 [[service.rule]]
 signals = [\"SIGKILL\", \"SIGCHLD\"]
 threads = \"a-thread-name-that-is-long\"
@@ -369,7 +379,7 @@ environment = [\"*\"]
         assert_eq!(
             shown,
             [
-                "f:4:12: warning: action 'rescue' is not available yet; it is passed over",
+                "f:4:12: warning: action 'skip' is not available yet; it is passed over",
                 "f:6:12: warning: no rule ever sees SIGKILL; see 'exits' in [service.report]",
                 "f:6:23: warning: SIGCHLD ends no process, so no rule ever sees it",
                 "f:7:11: warning: 'a-thread-name-that-is-long' matches nothing: \
@@ -381,7 +391,7 @@ environment = [\"*\"]
 
     #[test]
     fn only_errors_make_a_configuration_unusable() {
-        let text = "[[service]]\nname = \"api\"\non_fault = \"rescue\"\n";
+        let text = "[[service]]\nname = \"api\"\non_fault = \"skip\"\n";
         let (config, warnings) = parse(Path::new("f"), text).accept().unwrap();
         assert_eq!((config.services.len(), warnings.len()), (1, 1));
         let unusable = parse(Path::new("f"), &format!("{text}x = 1\n"))

@@ -7,7 +7,9 @@ use toml::de::DeTable;
 
 use super::values;
 use crate::config::document::Document;
-use crate::config::{Isolation, Logs, Origin, ReportOptions, Rule, Service, Size, Target, bounds, keys};
+use crate::config::{
+    Isolation, Logs, Origin, ReportOptions, Rescue, Rule, Service, Size, Target, bounds, keys,
+};
 
 /// One service; its name joins `names`.
 pub(super) fn service<'t>(
@@ -48,6 +50,12 @@ pub(super) fn service<'t>(
         .and_then(|value| document.table(value, "service.isolation"))
     {
         isolation(document, table, &mut service.isolation);
+    }
+    if let Some(value) = table.get("rescue") {
+        for (span, table) in document.tables(value, "service.rescue") {
+            let rescue = rescue(document, span, table);
+            service.rescues.push(rescue);
+        }
     }
     if let Some(table) = table
         .get("report")
@@ -183,6 +191,31 @@ fn isolation<'t>(document: &mut Document<'t>, table: &DeTable<'t>, isolation: &m
             document.integer(value, 0..=most)
         });
     }
+    document.set(&mut isolation.shutdown, table, "shutdown", Document::boolean);
+}
+
+fn rescue<'t>(document: &mut Document<'t>, span: Range<usize>, table: &DeTable<'t>) -> Rescue {
+    document.expect_keys(table, &keys::RESCUE);
+    let mut rescue = Rescue::default();
+    for (slot, key) in [
+        (&mut rescue.modules, "caller_module"),
+        (&mut rescue.functions, "caller_function"),
+    ] {
+        document.set(slot, table, key, |document, value| {
+            document.one_or_more(value, Document::string)
+        });
+    }
+    document.set(&mut rescue.value, table, "return", |document, value| {
+        document.integer(value, i64::MIN..=i64::MAX)
+    });
+    if rescue.modules.is_empty() && rescue.functions.is_empty() {
+        document.missing(
+            span,
+            "the rescue names no frame",
+            Some("add caller_module = \"...\" or caller_function = \"...\"".to_owned()),
+        );
+    }
+    rescue
 }
 
 fn report<'t>(document: &mut Document<'t>, table: &DeTable<'t>, report: &mut ReportOptions) {

@@ -35,6 +35,11 @@ impl FrameRegisters {
         (self.known >> number & 1 == 1).then_some(value)
     }
 
+    /// The values that are known.
+    pub fn all(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..GeneralRegisters::DWARF_COUNT).filter_map(|number| self.get(number))
+    }
+
     /// The program counter: of the innermost frame the next instruction, of its callers the return address.
     pub fn pc(&self) -> Option<u64> {
         self.get(PROGRAM_COUNTER)
