@@ -122,12 +122,12 @@ mod tests {
     #[test]
     fn warnings_do_not_fail_and_errors_do() {
         let (out, code) = check(
-            "[[service]]\nname = \"a\"\non_fault = \"skip\"\n[[service]]\nname = \"b\"\n",
+            "[[service]]\nname = \"a\"\n[[service.rule]]\nsignals = \"SIGKILL\"\naction = \"deliver\"\n[[service]]\nname = \"b\"\n",
             false,
         );
         assert_eq!(
             out,
-            "FILE:3:12: warning: action 'skip' is not available yet; it is passed over\n\
+            "FILE:4:11: warning: no rule ever sees SIGKILL; see 'exits' in [service.report]\n\
              2 services, 0 errors, 1 warning\n"
         );
         assert_eq!(code, ExitCode::SUCCESS);

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
-
 use crate::config::{self, Config, Format, Ladder, LoadError, Loaded, Service, UnknownFormat, Unusable};
 use crate::daemon::SettingsError;
 use crate::daemon::control::ClientError;
@@ -45,9 +43,6 @@ pub(super) struct WatchOptions {
 impl WatchOptions {
     /// Puts configuration and command line together; `fallback` names a service that has no other name.
     pub(super) fn front(self, fallback: &str) -> anyhow::Result<Options> {
-        if let Some(unavailable) = self.action.as_ref().and_then(Ladder::unavailable) {
-            bail!("action '{unavailable}' is not available yet; use 'isolate', 'exit' or 'park'");
-        }
         let mut options = self.service.front(fallback)?;
         if let Some(action) = self.action {
             options.service.on_fault = action;

@@ -47,22 +47,6 @@ impl Action {
         Self::Drain,
     ];
 
-    /// Whether this version can carry the action out. The others are known names that are passed over.
-    pub const fn available(self) -> bool {
-        matches!(
-            self,
-            Self::Deliver
-                | Self::Hold
-                | Self::Throw
-                | Self::Unwind
-                | Self::Rescue
-                | Self::Exit
-                | Self::Park
-                | Self::Suppress
-                | Self::Drain
-        )
-    }
-
     /// The name in files and reports.
     pub const fn name(self) -> &'static str {
         match self {
@@ -123,14 +107,6 @@ impl Ladder {
                 .find(|action| action.name() == word)
                 .map(|action| Self(vec![action])),
         }
-    }
-
-    /// The first action that this version passes over, where it passes over all but `deliver`.
-    pub fn unavailable(&self) -> Option<Action> {
-        let mut wanted = self.0.iter().copied().filter(|action| *action != Action::Deliver);
-        let first = wanted.next()?;
-        let none = !first.available() && wanted.all(|action| !action.available());
-        none.then_some(first)
     }
 }
 

@@ -70,7 +70,7 @@ mod tests {
         let said = |title: &str, key: &str| explanation(title, key).unwrap_or_default();
         assert_eq!(said("[store]", "max_age"), "Older reports go.");
         assert_eq!(said("[[service]]", "pid"), "a process id");
-        assert!(said("[[service]]", "on_fault").ends_with("passed over: skip."));
+        assert!(said("[[service]]", "on_fault").ends_with("nobody would release."));
         assert_eq!(said("[service.logs]", "nothing"), "");
     }
 

@@ -76,15 +76,6 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// Notes that a key or a name is known, but nothing in this version acts on it.
-    pub(super) fn not_available(&mut self, span: Range<usize>, what: impl Display, instead: &str) {
-        self.warning(
-            span,
-            format!("{what} is not available yet"),
-            Some(instead.to_owned()),
-        );
-    }
-
     /// Notes every key of a table that is not among those of its section.
     pub(super) fn expect_keys(&mut self, table: &DeTable<'_>, section: &keys::Section) {
         for key in table.keys() {

@@ -67,6 +67,12 @@ pub enum Obstacle {
     /// The signal could not be sent once more.
     #[error("its signal cannot be sent to it again: {0}")]
     NotSent(io::Error),
+    /// A step could not be told from a signal.
+    #[error("SIGTRAP, which tells of a step, is blocked or ignored")]
+    NoStep,
+    /// The instruction behind the one that was stepped over faults, too.
+    #[error("the next instruction takes {0} as well")]
+    NoProgress(SigNo),
     /// It stopped for something else than the call.
     #[error("it stopped in the call for {0:?}")]
     Unexpected(Stop),
@@ -123,7 +129,7 @@ pub fn run_bearing(
 }
 
 impl Failure {
-    fn of(thread: Stopped, reason: Obstacle) -> Self {
+    pub(super) fn of(thread: Stopped, reason: Obstacle) -> Self {
         let gone = matches!(reason, Obstacle::Ptrace(PtraceError::Died(_)));
         Self {
             thread: (!gone).then_some(thread),

@@ -8,6 +8,7 @@
 //! | [`throw`] | the fault becomes an exception of the program |
 //! | [`unwind`] | the thread ends, its destructors run |
 //! | [`rescue`] | the thread returns to an outer frame |
+//! | [`skip`] | the thread goes on behind its instruction |
 //! | [`park`] | the thread sleeps for good |
 //! | [`snapshot`] | a copy of the whole process, which never runs |
 //! | [`watch`] | who waits for an isolated thread |
@@ -30,6 +31,7 @@ pub mod park;
 mod protections;
 pub mod rescue;
 pub mod sites;
+pub mod skip;
 pub mod snapshot;
 pub mod throw;
 pub mod unwind;

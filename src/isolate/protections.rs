@@ -11,6 +11,8 @@ pub(super) struct Protections {
     pub(super) shadow_stack: bool,
     /// A seccomp filter judges its system calls.
     pub(super) seccomp_filter: bool,
+    /// Signals that its process ignores, bit n - 1 for signal n.
+    pub(super) ignored: u64,
 }
 
 impl Protections {
@@ -26,6 +28,9 @@ impl Protections {
         Self {
             shadow_stack: field("x86_Thread_features:").is_some_and(|features| features.contains("shstk")),
             seccomp_filter: field("Seccomp:").is_some_and(|mode| mode.trim() != "0"),
+            ignored: field("SigIgn:")
+                .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+                .unwrap_or(0),
         }
     }
 }
@@ -36,8 +41,10 @@ mod tests {
 
     #[test]
     fn they_are_found_by_name() {
-        let with = Protections::parse("Seccomp:\t2\nx86_Thread_features:\tshstk wrss \n");
+        let with =
+            Protections::parse("Seccomp:\t2\nx86_Thread_features:\tshstk wrss \nSigIgn:\t0000000000001010\n");
         assert!(with.shadow_stack && with.seccomp_filter);
+        assert_eq!(with.ignored, 0x1010);
         let without = Protections::parse("Seccomp:\t0\nSeccomp_filters:\t0\nx86_Thread_features:\t\n");
         assert_eq!(without, Protections::default());
     }

@@ -49,7 +49,7 @@ pub struct Walk {
 struct Passed {
     /// None where `why` is a clause of its own.
     actions: Vec<Action>,
-    /// What they are: "not available yet".
+    /// What they are: "too dangerous: it holds the mutex at 0x1000".
     why: String,
 }
 
@@ -206,7 +206,7 @@ impl Walk {
 }
 
 impl Passed {
-    /// "exit and park are not available yet".
+    /// "exit and park are too dangerous: it holds the mutex at 0x1000".
     fn clause(&self) -> String {
         let names: Vec<&str> = self.actions.iter().map(|action| action.name()).collect();
         let why = &self.why;
@@ -218,11 +218,8 @@ impl Passed {
     }
 }
 
-/// What an action is that cannot be taken on this fault: "not available yet"; None if it can be taken.
+/// What an action is that cannot be taken on this fault: "too dangerous: ..."; None if it can be taken.
 fn obstacle(action: Action, facts: &FaultFacts<'_>) -> Option<String> {
-    if !action.available() {
-        return Some("not available yet".to_owned());
-    }
     let origin = facts.raised_by();
     match action {
         Action::Deliver => return None,
@@ -256,6 +253,10 @@ fn obstacle(action: Action, facts: &FaultFacts<'_>) -> Option<String> {
         return Some(format!("too dangerous: {}", danger.what));
     }
     match action {
+        Action::Skip if !matches!(facts.signal, SigNo::SEGV | SigNo::BUS | SigNo::FPE) => Some(format!(
+            "for accesses to memory and divisions; {} is neither",
+            facts.signal
+        )),
         Action::Exit | Action::Unwind if facts.main_thread => {
             Some("not for the main thread: without it /proc tells nothing of the process".to_owned())
         }
@@ -484,11 +485,12 @@ mod tests {
             dangers: &dangers,
             ..fault(SigNo::SEGV, 1)
         };
-        let decision = decide(&facts, &service("throw,skip,exit,park"));
+        let decision = decide(&facts, &service("throw,suppress,exit,park"));
         assert_eq!(
             decision.reason,
-            "on_fault asks for throw, skip, exit, park: throw, exit and park are too dangerous: the house is on \
-             fire; skip is not available yet; so SIGSEGV is delivered"
+            "on_fault asks for throw, suppress, exit, park: throw, exit and park are too dangerous: the house is on \
+             fire; suppress is for signals that another process sent; SIGSEGV was raised by the instruction itself; so \
+             SIGSEGV is delivered"
         );
     }
 
@@ -558,7 +560,6 @@ mod tests {
             let service = Service { rules, on_fault: Ladder(on_fault), ..Service::default() };
             let facts = FaultFacts { thread_name: &name, raised_by_itself, ..fault(SigNo(signal), code) };
             let decision = decide(&facts, &service);
-            prop_assert!(decision.taken.available());
             if code > 0 || raised_by_itself {
                 prop_assert_ne!(decision.taken, Action::Suppress);
             }

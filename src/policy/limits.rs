@@ -24,7 +24,7 @@ const MAX_SITES: usize = 1024;
 const FILLED: Duration = Duration::from_secs(1);
 
 /// What takes no thread away.
-const WITHOUT_LOSS: &[Action] = &[Action::Throw, Action::Rescue];
+const WITHOUT_LOSS: &[Action] = &[Action::Throw, Action::Rescue, Action::Skip];
 
 /// What was done lately. The time is the caller's: any clock that does not run backwards.
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ impl Limits {
         });
     }
 
-    /// An error was thrown, or a return made, for a fault at that place.
+    /// An error was thrown, a return made, or an instruction stepped over, for a fault at that place.
     pub fn note_thrown(&mut self, site: Site, now: Duration, limits: &Isolation) {
         let mut allowance = self.allowance(site, now, limits);
         allowance.left -= 1.0;

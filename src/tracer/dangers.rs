@@ -11,9 +11,15 @@ use super::telling::Place;
 
 /// What may be done with a thread that holds a lock which stays locked when it ends: what lets it release the lock
 /// itself, and what is taken back as soon as somebody waits.
-const WITH_LOCK: &[Action] = &[Action::Throw, Action::Unwind, Action::Hold];
+const WITH_LOCK: &[Action] = &[Action::Throw, Action::Unwind, Action::Skip, Action::Hold];
 /// The same, of a lock that the kernel hands on when the thread ends.
-const WITH_LOCK_HANDED_ON: &[Action] = &[Action::Throw, Action::Unwind, Action::Hold, Action::Exit];
+const WITH_LOCK_HANDED_ON: &[Action] = &[
+    Action::Throw,
+    Action::Unwind,
+    Action::Skip,
+    Action::Hold,
+    Action::Exit,
+];
 
 /// A cause that tells of memory that is no longer what it should be: nothing that runs on it can be trusted.
 pub(super) fn corruption(diagnosis: &Diagnosis) -> Option<Danger> {

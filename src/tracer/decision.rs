@@ -69,7 +69,7 @@ impl Tracer {
                 Action::Throw => {
                     let text = exception_text(held.signal(), diagnosis.as_ref(), &place, function.as_deref());
                     match self.raise(held, &copied, &text) {
-                        Attempt::Raised(raising, raised) => {
+                        Attempt::Done(raising, raised) => {
                             held = raising;
                             held.explain(sentence(&raised, &examined, &text));
                             fail::point("tracer.throw.prepared");
@@ -101,10 +101,25 @@ impl Tracer {
                     }
                     Err(why) => Err(why),
                 },
+                Action::Skip => match self.skip(held) {
+                    Attempt::Done(skipping, how) => {
+                        held = skipping;
+                        held.explain(how);
+                        Ok(())
+                    }
+                    Attempt::Refused(as_before, why) => {
+                        held = as_before;
+                        Err(why)
+                    }
+                    Attempt::Gone(decision) => {
+                        self.engine.let_go_of(process, Vec::new());
+                        return self.tell_settled(incident, process, decision, copied);
+                    }
+                },
                 _ => break,
             };
             match prepared {
-                Ok(()) if matches!(action, Action::Throw | Action::Rescue) => {
+                Ok(()) if matches!(action, Action::Throw | Action::Rescue | Action::Skip) => {
                     self.limits.note_thrown(site, now, &self.service.isolation);
                 }
                 Ok(()) => {

@@ -20,6 +20,7 @@ mod hold;
 mod incident;
 mod on_demand;
 mod rescuing;
+mod skipping;
 mod source;
 mod stops;
 mod telling;

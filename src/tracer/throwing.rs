@@ -2,7 +2,7 @@
 
 use crate::capture::fault::Copied;
 use crate::isolate::throw::{NotRaised, Program, Raised, Scene};
-use crate::policy::Decision;
+use crate::policy::{Decision, Walk};
 use crate::sys::memory::Memory;
 
 use super::Tracer;
@@ -12,19 +12,28 @@ use super::source::{Files, Live};
 /// The most frames that are followed.
 const MAX_FRAMES: usize = 128;
 
-/// What became of a thread in which an error was to be raised.
-pub(super) enum Attempt {
-    /// It is in front of the error.
-    Raised(Held, Raised),
+/// What became of a thread that was to go on elsewhere.
+pub(super) enum Attempt<T> {
+    /// It is there.
+    Done(Held, T),
     /// It is in front of its signal as before, and why.
     Refused(Held, String),
     /// It is gone, and its process with it.
     Gone(Decision),
 }
 
+impl<T> Attempt<T> {
+    /// A thread that did not come back, and what was decided about it.
+    pub(super) fn gone(mut walk: Box<Walk>) -> Self {
+        walk.pass("it is gone");
+        walk.give_up();
+        Self::Gone(walk.end())
+    }
+}
+
 impl Tracer {
     /// Puts a thread in front of an error of its own language with that text.
-    pub(super) fn raise(&mut self, held: Held, copied: &Copied, text: &str) -> Attempt {
+    pub(super) fn raise(&mut self, held: Held, copied: &Copied, text: &str) -> Attempt<Raised> {
         let Copied { capture, files, .. } = copied;
         let source = Files { capture, files };
         let memory = Memory::open(held.tid());
@@ -63,13 +72,9 @@ impl Tracer {
             }
         });
         match raised {
-            Ok((held, Ok(raised))) => Attempt::Raised(held, raised),
+            Ok((held, Ok(raised))) => Attempt::Done(held, raised),
             Ok((held, Err(why))) => Attempt::Refused(held, why),
-            Err(mut walk) => {
-                walk.pass("it is gone");
-                walk.give_up();
-                Attempt::Gone(walk.end())
-            }
+            Err(walk) => Attempt::gone(walk),
         }
     }
 }

@@ -59,6 +59,7 @@ mod run;
 mod runtimes;
 mod schema;
 mod show;
+mod skipping;
 mod stop_rate;
 mod storms;
 mod streams;

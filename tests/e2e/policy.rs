@@ -1,11 +1,9 @@
 //! What the configuration says is done with a signal: the first rule that matches, and never what would do harm.
 
-use std::process::Command;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Sickbay, await_that, fixture, proc, run};
+use crate::support::{Sickbay, await_that, fixture, proc};
 
 const SUPPRESS_SIGTERM: &str = r#"
 [[service]]
@@ -104,23 +102,6 @@ fn rules_match_by_the_function_that_faulted() {
             assert!(evidence.iter().any(said), "{evidence:?}");
         }
     }
-}
-
-#[test]
-fn actions_that_are_not_there_yet_are_known() {
-    let sickbay = Sickbay::new();
-    let file = sickbay.scratch().join("later.toml");
-    std::fs::write(
-        &file,
-        "[[service]]\nname = \"api\"\npid = 1\non_fault = \"skip\"\n",
-    )
-    .unwrap();
-    let outcome = run(Command::new(Sickbay::program()).arg("check").arg(&file));
-    let said = format!("{}{}", outcome.stdout, outcome.stderr);
-    assert!(
-        said.contains("skip") && said.contains("not available yet"),
-        "{outcome:#?}"
-    );
 }
 
 /// The others run on: what /proc tells of them needs no stop.

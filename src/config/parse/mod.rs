@@ -357,7 +357,7 @@ name = \"api\"
     }
 
     #[test]
-    fn what_is_known_but_not_built_is_a_warning() {
+    fn what_has_no_effect_is_a_warning() {
         let text = "\
 [[service]]
 name = \"api\"
@@ -379,7 +379,6 @@ environment = [\"*\"]
         assert_eq!(
             shown,
             [
-                "f:4:12: warning: action 'skip' is not available yet; it is passed over",
                 "f:6:12: warning: no rule ever sees SIGKILL; see 'exits' in [service.report]",
                 "f:6:23: warning: SIGCHLD ends no process, so no rule ever sees it",
                 "f:7:11: warning: 'a-thread-name-that-is-long' matches nothing: \
@@ -391,7 +390,8 @@ environment = [\"*\"]
 
     #[test]
     fn only_errors_make_a_configuration_unusable() {
-        let text = "[[service]]\nname = \"api\"\non_fault = \"skip\"\n";
+        let text =
+            "[[service]]\nname = \"api\"\n[[service.rule]]\nsignals = \"SIGKILL\"\naction = \"deliver\"\n";
         let (config, warnings) = parse(Path::new("f"), text).accept().unwrap();
         assert_eq!((config.services.len(), warnings.len()), (1, 1));
         let unusable = parse(Path::new("f"), &format!("{text}x = 1\n"))
@@ -399,7 +399,7 @@ environment = [\"*\"]
             .unwrap_err();
         let shown = unusable.to_string();
         assert!(
-            shown.starts_with("the configuration cannot be used: f:4:1: error: unknown key 'x'"),
+            shown.starts_with("the configuration cannot be used: f:6:1: error: unknown key 'x'"),
             "{shown}"
         );
         assert!(!shown.contains("warning"), "{shown}");

@@ -45,15 +45,9 @@ pub(super) fn ladder<'t>(document: &mut Document<'t>, value: &Value<'t>) -> Opti
 fn step(document: &mut Document<'_>, value: &Value<'_>) -> Option<Ladder> {
     let word = document.string(value)?;
     let step = Ladder::from_word(&word);
-    match &step {
-        None => {
-            let words: Vec<&str> = Ladder::words().collect();
-            document.unknown(value, "action", &word, words);
-        }
-        Some(step) if step.unavailable().is_some() => {
-            document.not_available(value.span(), format!("action '{word}'"), "it is passed over");
-        }
-        Some(_) => {}
+    if step.is_none() {
+        let words: Vec<&str> = Ladder::words().collect();
+        document.unknown(value, "action", &word, words);
     }
     step
 }

@@ -4,6 +4,7 @@
 //! yet (aarch64), a diagnosis does without this part.
 
 mod listing;
+mod skip;
 mod x86_64;
 
 use std::fmt::Write;
@@ -79,6 +80,28 @@ pub enum Class {
     Privileged,
     /// Its memory operand must lie at a multiple of its size.
     Aligned,
+}
+
+/// A thread behind an instruction that was stepped over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Skipped {
+    /// The instruction's text.
+    pub text: String,
+    /// The registers.
+    pub registers: GeneralRegisters,
+}
+
+/// What the registers of a thread are behind its instruction, which `code` starts with, if that did nothing and its
+/// destination were zero.
+///
+/// # Errors
+///
+/// Why it cannot be stepped over, as a clause of a sentence.
+pub fn skipped(code: &[u8], registers: &GeneralRegisters) -> Result<Skipped, String> {
+    match MACHINE {
+        "x86_64" => skip::skipped(code, registers),
+        machine => Err(format!("nothing is decoded for {machine}")),
+    }
 }
 
 /// What an instruction met.

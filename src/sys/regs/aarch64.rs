@@ -135,6 +135,13 @@ impl GeneralRegisters {
         self.0[0] = result as u64;
     }
 
+    /// Sets the register of that name; nothing happens where there is none.
+    pub fn set(&mut self, name: &str, value: u64) {
+        if let Some(index) = NAMES.iter().position(|known| *known == name) {
+            self.0[index] = value;
+        }
+    }
+
     /// A set with the given values and zero elsewhere, for tests of pure code.
     pub fn from_named(values: &[(&str, u64)]) -> Self {
         let mut registers = Self([0; 34]);
