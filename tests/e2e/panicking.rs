@@ -79,9 +79,8 @@ fn a_program_that_cannot_panic_from_outside_is_told_why() {
 
 fn panics_leave_nothing_behind(times: usize) {
     let mut subject = start();
-    let fault = "fault\n";
-    let warm = subject.state_after(&fault.repeat(times / 10), &format!(" {} failed", times / 10));
-    let end = subject.state_after(&fault.repeat(times), &format!(" {} failed", times / 10 + times));
+    let warm = subject.state_after_failures("fault", 0, times / 10);
+    let end = subject.state_after_failures("fault", times / 10, times);
     for what in ["threads", "files"] {
         assert_eq!(
             Raising::number(&warm, what),

@@ -124,13 +124,12 @@ fn a_thread_with_the_interpreter_lock_is_not_taken_instead() {
     }
 }
 
-fn exceptions_leave_nothing_behind(request: &str, times: usize, leak: usize) {
-    for python in interpreters() {
-        let mut subject = start(&python, &[]);
-        let fault = format!("{request}\n");
-        let warm = subject.state_after(&fault.repeat(times), &format!("{times} failed"));
-        let all = 2 * times;
-        let end = subject.state_after(&fault.repeat(times), &format!("{all} failed"));
+/// `leak`: what a call may leave behind, bytes.
+fn exceptions_leave_nothing_behind(pythons: &[String], request: &str, times: usize, leak: usize) {
+    for python in pythons {
+        let mut subject = start(python, &[]);
+        let warm = subject.state_after_failures(request, 0, times / 10);
+        let end = subject.state_after_failures(request, times / 10, times);
         for what in ["threads", "files", "references"] {
             assert_eq!(
                 Raising::number(&warm, what),
@@ -143,19 +142,34 @@ fn exceptions_leave_nothing_behind(request: &str, times: usize, leak: usize) {
     }
 }
 
+/// The first interpreter: one is enough for what takes long.
+fn one() -> Vec<String> {
+    interpreters().into_iter().take(1).collect()
+}
+
 #[test]
 fn exceptions_leave_nothing_behind_in_the_interpreter() {
-    exceptions_leave_nothing_behind("held", 20, 0);
-    exceptions_leave_nothing_behind("released", 20, 0);
+    exceptions_leave_nothing_behind(&interpreters(), "held", 30, 0);
+    exceptions_leave_nothing_behind(&interpreters(), "released", 30, 0);
+}
+
+#[test]
+#[ignore = "takes a while"]
+fn ten_thousand_exceptions_with_the_lock_leave_nothing_behind() {
+    exceptions_leave_nothing_behind(&one(), "held", 10_000, 0);
+}
+
+#[test]
+#[ignore = "takes a while"]
+fn ten_thousand_exceptions_without_the_lock_leave_nothing_behind() {
+    exceptions_leave_nothing_behind(&one(), "released", 10_000, 0);
 }
 
 /// What a call through `ctypes` has made for itself is not given back.
 #[test]
 #[ignore = "takes a while"]
-fn ten_thousand_exceptions_leave_nothing_behind() {
-    exceptions_leave_nothing_behind("held", 5_000, 0);
-    exceptions_leave_nothing_behind("released", 5_000, 0);
-    exceptions_leave_nothing_behind("string", 5_000, 1024);
+fn ten_thousand_exceptions_through_ctypes_leave_what_a_call_makes() {
+    exceptions_leave_nothing_behind(&one(), "string", 10_000, 1024);
 }
 
 #[cfg(feature = "fail-points")]

@@ -6,6 +6,9 @@ use super::deadline::await_that;
 use super::process::{Ended, Running};
 use super::sickbay::Sickbay;
 
+/// How many failures are awaited at once.
+const FEW: usize = 25;
+
 /// The program under supervision.
 pub(crate) struct Raising {
     pub(crate) sickbay: Sickbay,
@@ -33,6 +36,21 @@ impl Raising {
             let mut states = said.lines().filter_map(|line| line.strip_prefix("state: "));
             states.find(|state| state.contains(part)).map(str::to_owned)
         })
+    }
+
+    /// Sends a request that fails so many times, after `before` that have; the state then. Each few are awaited.
+    #[track_caller]
+    pub(crate) fn state_after_failures(&mut self, request: &str, before: usize, times: usize) -> String {
+        let (mut failed, end) = (before, before + times);
+        loop {
+            let few = (end - failed).min(FEW);
+            failed += few;
+            let requests = format!("{request}\n").repeat(few);
+            let state = self.state_after(&requests, &format!("{failed} failed"));
+            if failed == end {
+                return state;
+            }
+        }
     }
 
     /// The number in front of that word of a state.
