@@ -1,6 +1,5 @@
 //! What the call stacks of a process take: of a copy of it, through the library, as a recorder works them out.
 
-use std::fs::File;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -27,7 +26,6 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
         let load = programs.load(threads)?;
         let Copied { capture, files, .. } = copied(&load)?;
         drop(load);
-        let files: Vec<File> = files.into_iter().map(File::from).collect();
         let modules = Descriptors::new(&capture, &files);
         let goal = if threads == 1000 { "<= 5 ms" } else { "" };
         let mut fresh = row("unwinding, tables not read before, ms", threads, "");

@@ -5,7 +5,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use crate::sys::Tid;
@@ -16,18 +15,18 @@ use super::maps::{Mapping, Maps};
 impl Capture {
     /// Opens the process's `/tmp`, where programs that generate code leave its names, if there is such code; and its
     /// root, if that is in another mount namespace than ours.
-    pub(super) fn open_directories(&mut self, tid: Tid, maps: &Maps, files: &mut Vec<OwnedFd>) {
+    pub(super) fn open_directories(&mut self, tid: Tid, maps: &Maps, files: &mut Vec<File>) {
         if maps.iter().any(is_generated) {
             self.facts.process.tmp = self.open_directory(tid, "/tmp", files);
         }
         if is_elsewhere(tid) {
             self.facts.process.root = self.open_directory(tid, "/", files);
             // The mounts below the root last as long as somebody has the namespace open.
-            files.extend(File::open(format!("/proc/{tid}/ns/mnt")).map(OwnedFd::from));
+            files.extend(File::open(format!("/proc/{tid}/ns/mnt")));
         }
     }
 
-    fn open_directory(&mut self, tid: Tid, name: &str, files: &mut Vec<OwnedFd>) -> Option<u32> {
+    fn open_directory(&mut self, tid: Tid, name: &str, files: &mut Vec<File>) -> Option<u32> {
         match place(&format!("/proc/{tid}/root{name}")) {
             Ok(directory) => {
                 files.push(directory);
@@ -55,12 +54,11 @@ fn is_elsewhere(tid: Tid) -> bool {
     }
 }
 
-fn place(path: &str) -> io::Result<OwnedFd> {
-    let directory = OpenOptions::new()
+fn place(path: &str) -> io::Result<File> {
+    OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC)
-        .open(path)?;
-    Ok(directory.into())
+        .open(path)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 use crate::sys::regs::{EXTENDED_SET, FP_OF_EXTENDED_SET, GeneralRegisters, NT_PRFPREG, NT_PRSTATUS};
 use crate::sys::signal::SigInfo;
+use crate::sys::wait::Stop;
 use crate::sys::{Pid, SigNo, StartTime, Tid};
 
 use super::freeze::Frozen;
@@ -60,7 +61,7 @@ pub struct Copied {
     /// The copy.
     pub capture: Capture,
     /// Open files and directories.
-    pub files: Vec<OwnedFd>,
+    pub files: Vec<File>,
     /// A copy of the whole process, where its core is to hold more.
     pub whole: Option<Whole>,
     /// What is still to be read, at the latest when the process is about to end.
@@ -103,83 +104,148 @@ impl Ledger {
 /// Copies a stopped thread, the frozen ones beside it, and what /proc says of their process. What needs no stop is left
 /// for [`Copied::complete`]: read meanwhile where other threads wait, and afterwards where none does.
 pub fn copy(subject: &Subject<'_>, frozen: &mut Frozen, options: &ReportOptions) -> Copied {
-    let mut capture = Capture::default();
-    let tid = subject.tid;
-    let mut ledger = Ledger(Instant::now());
-    let mut marks = Marks::later(subject.process, tid, options.dontdump);
+    let mut marks = Marks::later(subject.process, subject.tid, options.dontdump);
     if !frozen.threads.is_empty() {
         marks = marks.begin();
     }
-    capture.facts.kind = if subject.signal.is_some() {
-        Kind::Fault
-    } else {
-        Kind::Capture
-    };
-    capture.facts.time_us = wall_clock(subject.seen);
-    capture.facts.process.start_time = subject.start.0;
+    let mut copying = Copying::begin(subject, options);
+    copying.copy_threads(&frozen.threads);
+    copying.copy_process(frozen);
+    copying.end(Some(marks))
+}
 
-    let mut registers = Vec::with_capacity(frozen.threads.len() + 1);
-    let others = frozen.threads.iter().map(|(thread, _)| thread);
-    for thread in subject.thread.into_iter().chain(others) {
-        let place = capture.facts.threads.len();
-        registers.extend(capture.copy_registers(thread).map(|general| (place, general)));
+/// Copies of a stopped thread what a decision about it needs: for a fault that is not recorded.
+pub fn copy_for_decision(subject: &Subject<'_>, options: &ReportOptions) -> Copied {
+    let mut copying = Copying::begin(subject, options);
+    copying.copy_threads(&[]);
+    copying.end(None)
+}
+
+/// A copy under way.
+struct Copying<'a> {
+    subject: &'a Subject<'a>,
+    options: &'a ReportOptions,
+    capture: Capture,
+    memory: Memory,
+    maps: Maps,
+    files: Vec<File>,
+    ledger: Ledger,
+}
+
+impl<'a> Copying<'a> {
+    fn begin(subject: &'a Subject<'a>, options: &'a ReportOptions) -> Self {
+        let mut capture = Capture::default();
+        capture.facts.kind = if subject.signal.is_some() {
+            Kind::Fault
+        } else {
+            Kind::Capture
+        };
+        capture.facts.time_us = wall_clock(subject.seen);
+        capture.facts.process.start_time = subject.start.0;
+        Self {
+            subject,
+            options,
+            capture,
+            memory: Memory::open(subject.tid),
+            maps: Maps::default(),
+            files: Vec::new(),
+            ledger: Ledger(Instant::now()),
+        }
     }
-    ledger.close(&mut capture, "registers");
 
-    capture.copy_maps(subject.process, tid);
-    let maps = Maps::of(&capture);
-    ledger.close(&mut capture, "maps");
+    /// Registers, stacks, the memory that they lead to, the files of its code, and what its interpreter knows.
+    fn copy_threads(&mut self, others: &[(Stopped, Stop)]) {
+        let Self {
+            subject,
+            options,
+            capture,
+            memory,
+            maps,
+            files,
+            ledger,
+        } = self;
+        let (process, tid) = (subject.process, subject.tid);
+        let mut registers = Vec::with_capacity(others.len() + 1);
+        let others = others.iter().map(|(thread, _)| thread);
+        for thread in subject.thread.into_iter().chain(others) {
+            let place = capture.facts.threads.len();
+            registers.extend(capture.copy_registers(thread).map(|general| (place, general)));
+        }
+        ledger.close(capture, "registers");
 
-    let memory = Memory::open(tid);
-    capture.copy_stacks(&memory, &maps, &registers, options);
-    capture.copy_interrupted_stacks(&memory, &maps, options);
-    ledger.close(&mut capture, "stacks");
+        capture.copy_maps(process, tid);
+        *maps = Maps::of(capture);
+        ledger.close(capture, "maps");
 
-    let faulting = registers
-        .first()
-        .filter(|(place, _)| *place == 0 && subject.thread.is_some());
-    if let Some((_, general)) = faulting {
-        capture.copy_around_registers(&memory, &maps, general);
+        capture.copy_stacks(memory, maps, &registers, options);
+        capture.copy_interrupted_stacks(memory, maps, options);
+        ledger.close(capture, "stacks");
+
+        let faulting = registers
+            .first()
+            .filter(|(place, _)| *place == 0 && subject.thread.is_some())
+            .map(|(_, general)| general);
+        if let Some(general) = faulting {
+            capture.copy_around_registers(memory, maps, general);
+        }
+        capture.copy_vdso(memory, maps);
+        ledger.close(capture, "memory");
+
+        capture.copy_status(process);
+        capture.note_inner_ids(process);
+        capture.note_restarted_calls(memory, &registers);
+        capture.copy_locks(memory, &registers);
+        if let Some(general) = faulting {
+            capture.copy_held_locks(memory, maps, general);
+        }
+        ledger.close(capture, "locks");
+
+        *files = capture.open_modules(process, tid, maps);
+        ledger.close(capture, "modules");
+
+        capture.copy_fault(subject, memory, maps, faulting, files);
+        ledger.close(capture, "fault");
+
+        capture.copy_python(memory, files);
+        ledger.close(capture, "interpreter");
     }
-    capture.copy_vdso(&memory, &maps);
-    ledger.close(&mut capture, "memory");
 
-    capture.note_inner_ids(subject.process);
-    capture.note_restarted_calls(&memory, &registers);
-    capture.copy_locks(&memory, &registers);
-    if let Some((_, general)) = faulting {
-        capture.copy_held_locks(&memory, &maps, general);
+    /// What /proc says of the process, and what its loader knows.
+    fn copy_process(&mut self, frozen: &mut Frozen) {
+        let Self {
+            subject,
+            options,
+            capture,
+            memory,
+            maps,
+            files,
+            ledger,
+        } = self;
+        let (process, tid) = (subject.process, subject.tid);
+        capture.open_directories(tid, maps, files);
+        capture.copy_process(process, tid, options);
+        ledger.close(capture, "process");
+
+        capture.copy_loader(memory);
+        capture.copy_thread_library(memory, maps);
+        ledger.close(capture, "loader");
+
+        capture.withhold(options);
+        capture.copy_stats(process, frozen.stats.take());
+        capture.describe_running(process, &frozen.left_out, memory);
+        for tid in &frozen.left_out {
+            capture.miss(format!("registers of thread {tid}"), "it did not stop in time");
+        }
+        ledger.close(capture, "names");
     }
-    ledger.close(&mut capture, "locks");
 
-    let mut files = capture.open_modules(subject.process, tid, &maps);
-    capture.open_directories(tid, &maps, &mut files);
-    ledger.close(&mut capture, "modules");
-
-    let general = faulting.map(|(_, general)| general);
-    capture.copy_fault(subject, &memory, &maps, general, &files);
-    capture.copy_process(subject.process, tid, options);
-    ledger.close(&mut capture, "process");
-
-    capture.copy_loader(&memory);
-    capture.copy_thread_library(&memory, &maps);
-    ledger.close(&mut capture, "loader");
-
-    capture.copy_python(&memory, &files);
-    ledger.close(&mut capture, "interpreter");
-
-    capture.withhold(options);
-    capture.copy_stats(subject.process, frozen.stats.take());
-    capture.describe_running(subject.process, &frozen.left_out, &memory);
-    for tid in &frozen.left_out {
-        capture.miss(format!("registers of thread {tid}"), "it did not stop in time");
-    }
-    ledger.close(&mut capture, "names");
-    Copied {
-        capture,
-        files,
-        whole: None,
-        marks: Some(marks),
+    fn end(self, marks: Option<Marks>) -> Copied {
+        Copied {
+            capture: self.capture,
+            files: self.files,
+            whole: None,
+            marks,
+        }
     }
 }
 
@@ -230,7 +296,7 @@ impl Capture {
         memory: &Memory,
         maps: &Maps,
         registers: Option<&GeneralRegisters>,
-        files: &[OwnedFd],
+        files: &[File],
     ) {
         let Some(signal) = subject.signal else { return };
         let siginfo = subject.siginfo.map(|info| self.keep(info.as_bytes()));
@@ -270,24 +336,23 @@ impl Capture {
         });
     }
 
-    fn abort_message(&mut self, memory: &Memory, files: &[OwnedFd]) -> Option<Blob> {
+    fn abort_message(&mut self, memory: &Memory, files: &[File]) -> Option<Blob> {
         // A static program carries its own.
         let (module, file) = self
             .opened(files, abort_message::defines)
             .or_else(|| self.opened(files, |_| true))?;
-        let text = abort_message::read(memory, module, &file)?;
+        let text = abort_message::read(memory, module, file)?;
         Some(self.keep(&text))
     }
 
     /// The first module of a kind, if its file could be opened.
-    pub(super) fn opened(
+    pub(super) fn opened<'a>(
         &self,
-        files: &[OwnedFd],
+        files: &'a [File],
         is_wanted: impl Fn(&ModuleFile) -> bool,
-    ) -> Option<(&ModuleFile, File)> {
+    ) -> Option<(&ModuleFile, &'a File)> {
         let module = self.facts.modules.iter().find(|module| is_wanted(module))?;
-        let file = files.get(module.descriptor? as usize)?.try_clone().ok()?;
-        Some((module, File::from(file)))
+        Some((module, files.get(module.descriptor? as usize)?))
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use crate::sys::{Pid, Tid};
@@ -20,7 +20,7 @@ const MAX_MODULES: usize = 1024;
 
 impl Capture {
     /// Lists the mapped files with code, and opens them.
-    pub(super) fn open_modules(&mut self, pid: Pid, tid: Tid, maps: &Maps) -> Vec<OwnedFd> {
+    pub(super) fn open_modules(&mut self, pid: Pid, tid: Tid, maps: &Maps) -> Vec<File> {
         let mut places: HashMap<((u32, u32), u64), usize> = HashMap::new();
         let mut code: Vec<Option<Mapping>> = Vec::new();
         for mapping in maps.iter().filter(|mapping| mapping.inode != 0) {
@@ -53,7 +53,7 @@ impl Capture {
             match open(pid, tid, mapping) {
                 Ok(file) => {
                     self.facts.modules[place].descriptor = Some(descriptors.len() as u32);
-                    descriptors.push(file.into());
+                    descriptors.push(file);
                 }
                 Err(error) => self.miss(format!("module {}", mapping.name), error),
             }

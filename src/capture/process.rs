@@ -29,8 +29,6 @@ impl Capture {
     pub(super) fn copy_process(&mut self, pid: Pid, tid: Tid, options: &ReportOptions) {
         let of_process = format!("/proc/{pid}");
         let of_thread = format!("/proc/{pid}/task/{tid}");
-        self.facts.process.pid = pid.0;
-        self.facts.process.status = self.copy_file(&of_process, "status");
         self.facts.process.stat = self.copy_file(&of_process, "stat");
         self.facts.process.limits = self.copy_file(&of_thread, "limits");
         self.facts.process.auxv = self.copy_file(&of_thread, "auxv");
@@ -48,22 +46,29 @@ impl Capture {
         }
     }
 
+    /// Copies the status of the process.
+    pub(super) fn copy_status(&mut self, pid: Pid) {
+        self.facts.process.pid = pid.0;
+        self.facts.process.status = self.copy_file(&format!("/proc/{pid}"), "status");
+    }
+
     /// Copies what /proc says of a process that is dead and not reaped.
     pub(super) fn copy_remains(&mut self, pid: Pid) {
         let directory = format!("/proc/{pid}");
-        self.facts.process.pid = pid.0;
-        self.facts.process.status = self.copy_file(&directory, "status");
+        self.copy_status(pid);
         self.facts.process.stat = self.copy_file(&directory, "stat");
         self.facts.process.cgroup = self.copy_file(&directory, "cgroup");
     }
 
-    /// Notes the threads' ids in their own pid namespace, where that is another one: locks hold those.
+    /// Notes the threads' ids in their own pid namespace, where the status says that it is another one: locks hold those.
     pub(super) fn note_inner_ids(&mut self, pid: Pid) {
-        if inner_id(&format!("/proc/{pid}/status")).is_none() {
+        let status = self.facts.process.status.map(|status| self.get(status));
+        if status.and_then(inner_id).is_none() {
             return;
         }
         for thread in &mut self.facts.threads {
-            thread.inner_tid = inner_id(&format!("/proc/{pid}/task/{}/status", thread.tid)).map(Tid);
+            let status = read_bounded(&format!("/proc/{pid}/task/{}/status", thread.tid), MAX_FILE);
+            thread.inner_tid = status.ok().and_then(|status| inner_id(&status)).map(Tid);
         }
     }
 
@@ -172,8 +177,7 @@ pub(super) fn read_bounded(path: &str, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The last of a task's ids in its pid namespaces (`NSpid`, proc(5)); none where it has only one.
-fn inner_id(path: &str) -> Option<i32> {
-    let status = read_bounded(path, MAX_FILE).ok()?;
+fn inner_id(status: &[u8]) -> Option<i32> {
     let line = status
         .split(|byte| *byte == b'\n')
         .find_map(|line| line.strip_prefix(b"NSpid:"))?;
@@ -222,6 +226,7 @@ mod tests {
             ..ReportOptions::default()
         };
         let mut capture = Capture::default();
+        capture.copy_status(pid);
         capture.copy_process(pid, pid.leader(), &options);
         let process = &capture.facts.process;
         let environment = capture.get(process.environment.unwrap());

@@ -36,6 +36,9 @@ impl Capture {
 
     /// Describes threads without stopping them. One that is gone is left out.
     pub(super) fn describe_running(&mut self, process: Pid, threads: &[Tid], memory: &Memory) {
+        if threads.is_empty() {
+            return;
+        }
         let first = self.facts.threads.len();
         let Ok(tasks) = Tasks::open(process) else { return };
         for tid in threads {

@@ -3,10 +3,15 @@
 //! Parsed here and not by a library because it is read at a signal's delivery: one buffer, one pass, no
 //! allocation beyond it.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 
 use crate::sys::{Pid, Tid};
+
+/// What the file fits in, but for a process with hundreds of groups.
+const USUAL_SIZE: usize = 4096;
+/// The most that is read: 65,536 groups (`NGROUPS_MAX`) of ten digits.
+const MAX_SIZE: u64 = 1 << 20;
 
 /// What the file says.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -38,7 +43,12 @@ pub struct Status {
 impl Status {
     /// Reads the status of any task.
     pub fn read(tid: Tid) -> io::Result<Self> {
-        Ok(Self::parse(&fs::read(format!("/proc/{tid}/status"))?))
+        let mut text = Vec::with_capacity(USUAL_SIZE);
+        // With a limit no size is asked for, which the kernel does not tell.
+        File::open(format!("/proc/{tid}/status"))?
+            .take(MAX_SIZE)
+            .read_to_end(&mut text)?;
+        Ok(Self::parse(&text))
     }
 
     /// Whether the task has ended and only waits to be reaped.

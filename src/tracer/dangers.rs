@@ -5,7 +5,6 @@ use crate::config::Action;
 use crate::diagnose::{Cause, Diagnosis, Lock, LockGraph, LockKind};
 use crate::policy::{Danger, Site};
 use crate::sys::{Pid, Tid, process};
-use crate::trace::status::Status;
 
 use super::telling::Place;
 
@@ -38,8 +37,8 @@ pub(super) fn corruption(diagnosis: &Diagnosis) -> Option<Danger> {
 }
 
 /// Memory that is another process's too: what is done to it there is done to both.
-pub(super) fn shared_memory(process: Pid) -> Option<Danger> {
-    let parent = Pid(Status::read(process.leader()).ok()?.parent);
+pub(super) fn shared_memory(process: Pid, parent: Option<Pid>) -> Option<Danger> {
+    let parent = parent?;
     let shared = process::share_memory(process, parent)?;
     shared.then(|| Danger {
         what: format!("it shares its memory with its parent, pid {parent} (vfork)"),

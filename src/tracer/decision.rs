@@ -1,7 +1,7 @@
 //! A decision that needs a close look: the thread is copied first, and its copy diagnosed.
 
 use crate::capture::Frozen;
-use crate::capture::fault::micros;
+use crate::capture::fault::{copy, copy_for_decision, micros};
 use crate::capture::maps::Maps;
 use crate::config::Action;
 use crate::diagnose::{self, Diagnosis, NoModules};
@@ -23,7 +23,15 @@ use super::{Tracer, TracerError, unwinding};
 impl Tracer {
     /// Decides about a thread from a copy of it, and begins what is decided.
     pub(super) fn consider(&mut self, fault: Fault, names: Names, recorded: bool) -> Result<(), TracerError> {
-        let mut copied = self.copy(&fault, &mut Frozen::default());
+        let mut copied = if recorded {
+            copy(
+                &self.subject(&fault),
+                &mut Frozen::default(),
+                &self.service.report,
+            )
+        } else {
+            copy_for_decision(&self.subject(&fault), &self.service.report)
+        };
         fail::point("tracer.fault.considered");
         let diagnosis = diagnose::diagnose(&copied.capture, &NoModules);
         let place = Place::of(&copied);
@@ -39,7 +47,7 @@ impl Tracer {
             .limits
             .dangers(fault.process, &names.thread, site, now, limits);
         let mut dangers: Vec<Danger> = diagnosis.iter().filter_map(dangers::corruption).collect();
-        dangers.extend(dangers::shared_memory(fault.process));
+        dangers.extend(dangers::shared_memory(fault.process, names.parent));
         dangers.append(&mut examined.dangers);
         if held_locks.is_empty() {
             notes.push("no lock was found that it holds".to_owned());

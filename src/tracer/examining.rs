@@ -47,7 +47,7 @@ impl Examiner {
         let Copied { capture, files, .. } = copied;
         let source = Files { capture, files };
         let memory = Memory::open(thread.tid());
-        let live = Live(&memory);
+        let live = Live::new(&memory);
         let modules = &capture.facts.modules;
         for runtime in self.runtimes.find(modules, &source) {
             let tie = runtime.tie(&registers, &live);

@@ -38,7 +38,7 @@ impl Tracer {
                 return self.say(message);
             }
         };
-        let mut files = copied.files.into_iter();
+        let mut files = copied.files.into_iter().map(OwnedFd::from);
         let mut descriptors: Vec<OwnedFd> = vec![memory];
         descriptors.extend(copied.whole.into_iter().flat_map(|whole| whole.files));
         descriptors.extend(files.by_ref().take(DESCRIPTORS));

@@ -14,7 +14,7 @@ use crate::capture::{Frozen, Phase, Prospect, freeze};
 use crate::config::Action;
 use crate::policy::{self, Decision, FaultFacts, Origin};
 use crate::sys::deadline::Deadline;
-use crate::sys::{StartTime, fail};
+use crate::sys::{Pid, StartTime, fail};
 use crate::trace::{Fault, status::Status};
 
 use super::{HOLD, Tracer, TracerError};
@@ -126,7 +126,12 @@ impl Tracer {
                 .is_none_or(|signal| self.engine.would_end(fault, signal))
     }
 
-    pub(super) fn copy(&self, fault: &Fault, frozen: &mut Frozen) -> Copied {
+    fn copy(&self, fault: &Fault, frozen: &mut Frozen) -> Copied {
+        copy(&self.subject(fault), frozen, &self.service.report)
+    }
+
+    /// What a fault is copied as.
+    pub(super) fn subject<'a>(&self, fault: &'a Fault) -> Subject<'a> {
         let handled = fault.handled.as_ref().map(|handled| Handled {
             tid: handled.tid,
             signal: handled.signal,
@@ -134,7 +139,7 @@ impl Tracer {
             registers: &handled.registers,
             seen: handled.seen,
         });
-        let subject = Subject {
+        Subject {
             tid: fault.thread.tid(),
             thread: Some(&fault.thread),
             process: fault.process,
@@ -143,8 +148,7 @@ impl Tracer {
             siginfo: fault.siginfo,
             handled,
             seen: fault.seen,
-        };
-        copy(&subject, frozen, &self.service.report)
+        }
     }
 
     fn act(&mut self, mut fault: Fault, frozen: Frozen, decision: &Decision) {
@@ -171,15 +175,24 @@ impl Tracer {
 pub(super) struct Names {
     pub(super) thread: String,
     pub(super) process: String,
+    /// The parent of the process; none if that is gone.
+    pub(super) parent: Option<Pid>,
     threads: usize,
 }
 
 impl Names {
     fn read(fault: &Fault) -> Self {
-        let thread = Status::read(fault.thread.tid()).unwrap_or_default();
-        let process = Status::read(fault.process.leader()).map(|status| status.name);
+        let (tid, leader) = (fault.thread.tid(), fault.process.leader());
+        let thread = Status::read(tid).unwrap_or_default();
+        let process = if tid == leader {
+            Ok(thread.clone())
+        } else {
+            Status::read(leader)
+        };
+        let process = process.ok().filter(|process| process.tgid == leader.0);
         Self {
-            process: process.unwrap_or_else(|_| thread.name.clone()),
+            parent: process.as_ref().map(|process| Pid(process.parent)),
+            process: process.map_or_else(|| thread.name.clone(), |process| process.name),
             thread: thread.name,
             threads: thread.threads,
         }

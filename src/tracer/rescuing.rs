@@ -40,7 +40,7 @@ impl Tracer {
         let modules = &capture.facts.modules;
         let source = Files { capture, files };
         let memory = Memory::open(thread.tid());
-        let live = Live(&memory);
+        let live = Live::new(&memory);
         let outer = source
             .outer_frames(thread, &live, &mut self.examiner.tables, MAX_FRAMES)?
             .frames;

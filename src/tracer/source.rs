@@ -1,7 +1,8 @@
 //! What [`crate::diagnose`] reads of a thread in place: its memory, and the files of its process as they were opened.
 
+use std::cell::RefCell;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use crate::capture::Capture;
@@ -10,13 +11,45 @@ use crate::diagnose::{AddressSpace, ModuleSource};
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 
-/// The memory of a stopped thread.
-pub(super) struct Live<'a>(pub(super) &'a Memory);
+/// Pages that are remembered: a walk reads words of few, over and over.
+const MAX_PAGES: usize = 64;
+const PAGE: u64 = 4096;
+
+/// The memory of a stopped thread, read a page at a time. It is good for one look: other threads may write to it.
+pub(super) struct Live<'a> {
+    memory: &'a Memory,
+    /// By address, those that were read last behind.
+    pages: RefCell<Vec<(u64, Vec<u8>)>>,
+}
+
+impl<'a> Live<'a> {
+    pub(super) fn new(memory: &'a Memory) -> Self {
+        Self {
+            memory,
+            pages: RefCell::default(),
+        }
+    }
+
+    fn read(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
+        let start = address & !(PAGE - 1);
+        let mut pages = self.pages.borrow_mut();
+        if !pages.iter().any(|(of, _)| *of == start) {
+            if pages.len() == MAX_PAGES {
+                pages.remove(0);
+            }
+            pages.push((start, self.memory.read_span(start, PAGE as usize)));
+        }
+        let (_, page) = pages.iter().rev().find(|(of, _)| *of == start)?;
+        let at = (address - start) as usize;
+        buffer.copy_from_slice(page.get(at..at + buffer.len())?);
+        Some(())
+    }
+}
 
 /// The module files of a copy.
 pub(super) struct Files<'a> {
     pub(super) capture: &'a Capture,
-    pub(super) files: &'a [OwnedFd],
+    pub(super) files: &'a [File],
 }
 
 impl Files<'_> {
@@ -41,17 +74,23 @@ impl Files<'_> {
 
 impl MemorySource for Live<'_> {
     fn word(&self, address: u64, size: usize) -> Option<u64> {
-        let bytes = self.0.read_span(address, size);
-        let word = bytes
-            .iter()
-            .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte));
-        (bytes.len() == size).then_some(word)
+        let mut bytes = [0; 8];
+        let bytes = bytes.get_mut(..size)?;
+        let in_page = (PAGE - address % PAGE) as usize;
+        if size <= in_page {
+            self.read(address, bytes)?;
+        } else {
+            let (low, high) = bytes.split_at_mut(in_page);
+            self.read(address, low)?;
+            self.read(address.checked_add(low.len() as u64)?, high)?;
+        }
+        let word = bytes.iter().rev();
+        Some(word.fold(0, |word, byte| word << 8 | u64::from(*byte)))
     }
 }
 
 impl Files<'_> {
-    fn file(&self, module: usize) -> io::Result<std::fs::File> {
+    fn file(&self, module: usize) -> io::Result<&File> {
         let descriptor = self
             .capture
             .facts
@@ -59,8 +98,7 @@ impl Files<'_> {
             .get(module)
             .and_then(|module| module.descriptor);
         let file = descriptor.and_then(|descriptor| self.files.get(usize::try_from(descriptor).ok()?));
-        let file = file.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it could not be opened"))?;
-        Ok(std::fs::File::from(file.as_fd().try_clone_to_owned()?))
+        file.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it could not be opened"))
     }
 }
 

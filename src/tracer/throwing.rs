@@ -37,7 +37,7 @@ impl Tracer {
         let Copied { capture, files, .. } = copied;
         let source = Files { capture, files };
         let memory = Memory::open(held.tid());
-        let live = Live(&memory);
+        let live = Live::new(&memory);
         let tables = &mut self.examiner.tables;
         let outer = match source.outer_frames(held.thread(), &live, tables, MAX_FRAMES) {
             Ok(outer) => outer,

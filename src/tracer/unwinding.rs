@@ -37,7 +37,7 @@ pub(super) fn prepare(
         source: &source,
     });
     let memory = Memory::open(thread.tid());
-    let live = Live(&memory);
+    let live = Live::new(&memory);
     let outer = source.outer_frames(thread, &live, tables, MAX_FRAMES)?;
     let area = |address| memory.read_span(address, MAX_AREA);
     let reading = Reading {

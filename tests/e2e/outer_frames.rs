@@ -69,7 +69,7 @@ impl Held {
             seen: Instant::now(),
         };
         let mut copied = copy(&subject, &mut Frozen::default(), &ReportOptions::default());
-        let files = copied.files.drain(..).map(File::from).collect();
+        let files = copied.files.drain(..).collect();
         Self {
             program,
             thread,

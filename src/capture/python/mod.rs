@@ -15,7 +15,7 @@ mod line;
 mod walk;
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::fs::File;
 
 use crate::sys::Tid;
 use crate::sys::memory::Memory;
@@ -85,7 +85,7 @@ pub fn thread_states(memory: &Memory, python: &Python, own: Tid) -> Result<Vec<u
 
 impl Capture {
     /// Copies what leads to the Python frames of the stopped threads, if the process has an interpreter.
-    pub(super) fn copy_python(&mut self, memory: &Memory, files: &[OwnedFd]) {
+    pub(super) fn copy_python(&mut self, memory: &Memory, files: &[File]) {
         let (runtime, version) = match self.interpreter(memory, files) {
             Some(Ok(found)) => found,
             Some(Err(reason)) => return self.miss("Python frames", reason),
@@ -138,15 +138,15 @@ impl Capture {
     }
 
     /// The address of the runtime, and its version; of one whose structures are not known, why that is so.
-    fn interpreter(&self, memory: &Memory, files: &[OwnedFd]) -> Option<Result<(u64, u32), String>> {
+    fn interpreter(&self, memory: &Memory, files: &[File]) -> Option<Result<(u64, u32), String>> {
         let (module, file) = self
             .opened(files, |module| is_interpreter(module, "libpython3"))
             .or_else(|| self.opened(files, |module| is_interpreter(module, "python3")))?;
-        let [runtime, version] = symbol::addresses(module, &file, ["_PyRuntime", "Py_Version"]);
+        let [runtime, version] = symbol::addresses(module, file, ["_PyRuntime", "Py_Version"]);
         let (runtime, version) = (runtime?, memory.read_span(version?, 4));
         let version = u32::from_le_bytes(version.try_into().ok()?);
         let is_debug_build = || {
-            let [counter] = symbol::addresses(module, &file, [layout::OF_DEBUG_BUILDS]);
+            let [counter] = symbol::addresses(module, file, [layout::OF_DEBUG_BUILDS]);
             counter.is_some()
         };
         Some(layout::check(version, is_debug_build).map(|()| (runtime, version)))
