@@ -298,4 +298,17 @@ mod tests {
         child.wait().unwrap();
         assert!(verify(own, taken, &[]).is_ok(), "one that is gone is nobody's");
     }
+
+    #[test]
+    fn another_process_with_the_same_id_is_not_seized() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid(child.id() as i32);
+        let start = start_time(pid.leader()).unwrap();
+        let earlier = StartTime(start.0 - 1);
+        let refused = take(pid, earlier, Options::threads(), |_| false);
+        assert!(matches!(refused, Err(AttachError::Replaced(_))), "{refused:?}");
+        assert_eq!(Status::read(pid.leader()).unwrap().tracer, 0);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
 }

@@ -98,3 +98,68 @@ fn is_dumping(pid: Pid, start: StartTime) -> bool {
     attach::start_time(pid.leader()) == Some(start)
         && Status::read(pid.leader()).is_ok_and(|status| status.dumping)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::sys::ptrace::{self, Options};
+    use crate::sys::tasks::Tasks;
+    use crate::trace::engine::Process;
+
+    /// A program with a few threads, all of which are there.
+    fn threads() -> (std::process::Child, Vec<Tid>) {
+        let program = "import threading, sys\n\
+            for _ in range(3): threading.Thread(target=threading.Event().wait, daemon=True).start()\n\
+            sys.stdin.read()";
+        let mut python = Command::new("python3");
+        let child = python
+            .args(["-c", program])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let listed = Tasks::open(Pid(child.id() as i32)).and_then(|mut tasks| tasks.list());
+            match listed {
+                Ok(tids) if tids.len() == 4 => return (child, tids),
+                _ if Instant::now() > deadline => panic!("the threads did not come"),
+                _ => std::thread::yield_now(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_thread_that_slipped_through_is_taken_up() {
+        let (mut child, tids) = threads();
+        let pid = Pid(child.id() as i32);
+        let mut engine = Engine::new(Options::threads()).unwrap();
+        let (slipped, seized) = tids.split_last().unwrap();
+        for tid in seized {
+            ptrace::seize(*tid, Options::threads()).unwrap();
+            engine.machine.seized(*tid, pid);
+        }
+        let start = attach::start_time(pid.leader()).unwrap();
+        let known = Process {
+            start,
+            dispositions: None,
+            handled: None,
+        };
+        engine.processes.insert(pid, known);
+        assert!(!wait::is_tracee(*slipped));
+        engine.audit();
+        assert!(wait::is_tracee(*slipped));
+        assert_eq!(engine.threads_of(pid).len(), tids.len());
+        child.kill().unwrap();
+        // The leader ends once its tracer has seen the ends of the others.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        for tid in tids.iter().filter(|tid| **tid != pid.leader()) {
+            while wait::is_tracee(*tid) && wait::reap(*tid).is_none() {
+                assert!(Instant::now() < deadline, "{tid} does not end");
+                std::thread::yield_now();
+            }
+        }
+        child.wait().unwrap();
+    }
+}

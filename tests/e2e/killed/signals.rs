@@ -84,3 +84,35 @@ fn one_that_stops_the_program() {
     kill(pid, Signal::SIGCONT).unwrap();
     proc::assert_goes_on(program.pid());
 }
+
+/// An ignored signal that comes while the tracer lets go interrupts no system call: threads that are stopped then are let
+/// go one by one, before the end of the tracer lets go of the others.
+#[test]
+fn one_that_nobody_would_notice() {
+    let armed = Armed::holding_at("tracer.release");
+    let mut program = spawn(Command::new(fixture("eintr")).args(["epoll_wait", "stdin"]));
+    let waiting = await_that("a thread in epoll_wait", || {
+        let mut tasks = proc::tasks(program.pid()).into_iter();
+        tasks.find(|task| {
+            [libc::SYS_epoll_wait, libc::SYS_epoll_pwait]
+                .map(Some)
+                .contains(&proc::system_call(task.tid))
+        })
+    });
+    let (supervisor, _) = armed.sickbay.attach(program.pid());
+    supervisor.signal(Signal::SIGTERM);
+    let tracer = armed.await_held();
+    // The kernel gives it to the thread that the id names, if that can take it (kernel/signal.c, complete_signal).
+    kill(Pid::from_raw(waiting.tid), Signal::SIGWINCH).unwrap();
+    await_that("a thread stopped for it", || {
+        let tasks = proc::tasks(program.pid());
+        tasks
+            .iter()
+            .any(|task| task.tid == waiting.tid && task.state == 't')
+            .then_some(())
+    });
+    kill(tracer, Signal::SIGCONT).unwrap();
+    assert_eq!(supervisor.finish().code(), 0);
+    program.close_stdin();
+    assert_eq!(program.stdout_line("epoll_wait: "), "sent 0, interrupted 0");
+}
