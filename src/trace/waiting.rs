@@ -10,9 +10,9 @@
 //! * **Those that were active last**: each is looked at once after a SIGCHLD that named another one. One that had no news
 //!   [`MISSES`] times in a row is left alone until it has.
 //! * **A sweep** over all, [`PERIOD`] after the first news, and then as often as keeps sweeping below a tenth of the work,
-//!   until one finds nothing and no news came since. It begins with `waitid(P_ALL)`: nobody stops while others storm is
-//!   the usual case, and that tells it at 15 ns a tracee. A look at each follows only if somebody else than the active
-//!   ones was found, or if those kept it from seeing the others.
+//!   until one finds nothing and no news came since. It is made of `waitid(P_ALL)`, at 15 ns a tracee up to the first that
+//!   has stopped; a few that storm hide the others only while they are stopped, and answering them is work that has to
+//!   be done. A look at each follows once that has cost as much, or if one that is kept hides the others.
 //!
 //! A thread that is kept in its stop for longer would be reported at each look: looks pass over it, until it dies.
 //!
@@ -53,8 +53,8 @@ const PERIOD: Duration = Duration::from_millis(4);
 const SHARE: u32 = 10;
 /// So often a sweep is put off for that.
 const PUT_OFF: u32 = 10;
-/// So often a sweep may be told of an active tracee before it looks at each.
-const TRIES: usize = RECENT;
+/// What a look at one tracee costs.
+const LOOK: Duration = Duration::from_nanos(400);
 
 /// What the wait came back with.
 #[derive(Debug)]
@@ -82,8 +82,8 @@ struct Active {
 enum Sweep {
     /// None is under way.
     No,
-    /// The kernel looks at all; so often it may still come back with an active one.
-    OfAll(usize),
+    /// The kernel looks at all.
+    OfAll,
     /// Each is looked at; so many are left, from the first on.
     OfEach(usize),
 }
@@ -308,7 +308,7 @@ impl Waiting {
         if self.shared {
             self.expect_more();
         }
-        self.start(Sweep::OfAll(TRIES));
+        self.start(Sweep::OfAll);
     }
 
     fn start(&mut self, sweep: Sweep) {
@@ -340,11 +340,10 @@ impl Waiting {
             // It hides all others from such a look.
             return self.look_at_each(self.tasks.len());
         }
-        let is_active = self.recent.iter().any(|active| active.tid == event.tid());
-        self.sweep = match self.sweep {
-            Sweep::OfAll(tries) if is_active && tries > 0 => Sweep::OfAll(tries - 1),
-            _ => Sweep::OfEach(self.tasks.len()),
-        };
+        let each = LOOK.saturating_mul(u32::try_from(self.tasks.len()).unwrap_or(u32::MAX));
+        if self.swept_in > each {
+            self.sweep = Sweep::OfEach(self.tasks.len());
+        }
         Some(event)
     }
 
