@@ -53,6 +53,11 @@ pub(super) fn locks(capture: &Capture, tid: Tid) -> Vec<Danger> {
     held.filter_map(danger_of).collect()
 }
 
+/// Whether that lock stays locked when its thread ends.
+pub(super) fn stays_locked(lock: &Danger) -> bool {
+    !lock.allows.contains(&Action::Exit)
+}
+
 fn danger_of(lock: &Lock) -> Option<Danger> {
     let (name, allows) = match lock.kind {
         LockKind::Mutex => ("mutex", WITH_LOCK),

@@ -52,6 +52,9 @@ impl Tracer {
         if held_locks.is_empty() {
             notes.push("no lock was found that it holds".to_owned());
         }
+        let lock = held_locks.first().map(|danger| danger.what.clone());
+        let kept = held_locks.iter().find(|danger| dangers::stays_locked(danger));
+        let kept = kept.map(|danger| danger.what.clone());
         dangers.extend(held_locks);
         dangers.extend(past_limits);
         let mut walk = Walk::begin(
@@ -76,7 +79,7 @@ impl Tracer {
             let prepared = match action {
                 Action::Throw => {
                     let text = exception_text(held.signal(), diagnosis.as_ref(), &place, function.as_deref());
-                    match self.raise(held, &copied, &text) {
+                    match self.raise(held, &copied, &text, lock.as_deref()) {
                         Attempt::Done(raising, raised) => {
                             held = raising;
                             held.explain(sentence(&raised, &examined, &text));
@@ -95,7 +98,13 @@ impl Tracer {
                 }
                 Action::Unwind => {
                     let tables = &mut self.examiner.tables;
-                    unwinding::prepare(held.thread(), &copied, &mut self.throwing, tables)
+                    unwinding::prepare(
+                        held.thread(),
+                        &copied,
+                        &mut self.throwing,
+                        tables,
+                        kept.as_deref(),
+                    )
                 }
                 Action::Rescue => match self.rescue(process, held.thread(), &copied) {
                     Ok(rescued) => {

@@ -4,7 +4,7 @@
 
 use crate::capture::fault::Copied;
 use crate::config::Action;
-use crate::diagnose::unwind::{TableCache, Unwinder};
+use crate::diagnose::unwind::{FrameKind, TableCache, Unwinder};
 use crate::diagnose::{
     AddressSpace, Functions, Inside, MAX_FRAMES, Runtimes, Tie, demangled, inside, short_name,
 };
@@ -60,6 +60,12 @@ impl Examiner {
         let space = AddressSpace::of(capture);
         let mut unwinder = Unwinder::new(&space, modules, None, &source, &mut self.tables);
         let stack = unwinder.walk(&registers, &live, MAX_FRAMES);
+        if stack.frames.iter().any(|frame| frame.kind == FrameKind::Signal) {
+            found.dangers.push(Danger {
+                what: "it is inside a signal handler, and what that interrupted is not known".to_owned(),
+                allows: &[Action::Hold],
+            });
+        }
         let names = self.functions.names(&stack.frames, modules, &source);
         let function = names.first().and_then(Option::as_deref);
         found.function = function.map(|name| short_name(&demangled(name.as_bytes())));

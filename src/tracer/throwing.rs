@@ -33,7 +33,15 @@ impl<T> Attempt<T> {
 
 impl Tracer {
     /// Puts a thread in front of an error of its own language with that text.
-    pub(super) fn raise(&mut self, held: Held, copied: &Copied, text: &str) -> Attempt<Raised> {
+    ///
+    /// `lock`: one that it holds, which is to be released on the way.
+    pub(super) fn raise(
+        &mut self,
+        held: Held,
+        copied: &Copied,
+        text: &str,
+        lock: Option<&str>,
+    ) -> Attempt<Raised> {
         let Copied { capture, files, .. } = copied;
         let source = Files { capture, files };
         let memory = Memory::open(held.tid());
@@ -65,6 +73,7 @@ impl Tracer {
                 own_tid,
                 outer: &outer,
                 text,
+                lock,
             };
             match throwing.raise(thread, &scene, sites) {
                 Ok((thread, raised)) => (Some(thread), Ok(raised)),

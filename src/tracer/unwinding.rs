@@ -3,7 +3,7 @@
 use crate::capture::Capture;
 use crate::capture::fault::Copied;
 use crate::capture::maps::is_c_library;
-use crate::diagnose::unwind::{Reading, TableCache, passage};
+use crate::diagnose::unwind::{Reading, TableCache, cleans_up, passage};
 use crate::diagnose::{Image, ModuleSource};
 use crate::isolate::throw::{MAX_AREA, Program, Throwing};
 use crate::isolate::unwind;
@@ -17,7 +17,7 @@ const ENDS: &str = "pthread_exit";
 /// The most frames that are followed.
 const MAX_FRAMES: usize = 512;
 
-/// Puts the thread in front of pthread_exit(3).
+/// Puts the thread in front of pthread_exit(3). `lock`: one that it holds, which is to be released on the way.
 ///
 /// # Errors
 ///
@@ -27,6 +27,7 @@ pub(super) fn prepare(
     copied: &Copied,
     throwing: &mut Throwing,
     tables: &mut TableCache,
+    lock: Option<&str>,
 ) -> Result<(), String> {
     let Copied { capture, files, .. } = copied;
     let source = Files { capture, files };
@@ -45,6 +46,10 @@ pub(super) fn prepare(
         area: &area,
     };
     let from = passage(&outer, personality, reading)?;
+    let last = outer.frames.len().saturating_sub(1);
+    if let Some(lock) = lock.filter(|_| !cleans_up(&outer, from, last, reading)) {
+        return Err(format!("{lock}, and no destructor on the way would release it"));
+    }
     unwind::prepare(thread, &outer.frames[from], ends).map_err(|error| error.to_string())
 }
 

@@ -18,7 +18,7 @@ const OMIT: u8 = 0xff;
 pub enum Outcome {
     /// No call site covers the call: std::terminate.
     Terminates,
-    /// It goes on to the caller, past destructors where there are any.
+    /// It goes on to the caller.
     Passes,
     /// The clauses are tried in order; if none takes it, it goes on.
     Tried(Tried),
@@ -42,6 +42,8 @@ pub enum Clause {
     CatchesAll,
     /// An exception specification.
     Specification,
+    /// Destructors, after which it goes on.
+    CleansUp,
 }
 
 /// Looks a call up. `area` are the bytes from address `start` on, `function` is where its function begins, `pc` an address
@@ -86,16 +88,16 @@ pub fn look_up(
             continue;
         }
         let pad = if pad == 0 { None } else { pads.checked_add(pad) };
-        let Some(pad) = pad.filter(|_| action != 0) else {
+        let Some(pad) = pad else {
             return Some(Outcome::Passes);
         };
+        if action == 0 {
+            let clauses = vec![Clause::CleansUp];
+            return Some(Outcome::Tried(Tried { pad, clauses }));
+        }
         let first = actions.checked_add(action - 1)?;
         let clauses = clauses(area, start, first, types, memory)?;
-        return Some(if clauses.is_empty() {
-            Outcome::Passes
-        } else {
-            Outcome::Tried(Tried { pad, clauses })
-        });
+        return Some(Outcome::Tried(Tried { pad, clauses }));
     }
     None
 }
@@ -115,7 +117,7 @@ fn clauses(
         let link = at + (area.len() - from - rest.len()) as u64;
         let next = rest.read_sleb128().ok()?;
         match filter {
-            0 => {}
+            0 => found.push(Clause::CleansUp),
             1.. => {
                 let (encoding, base) = types?;
                 found.push(type_of(encoding, base, filter as u64, memory)?);

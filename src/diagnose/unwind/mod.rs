@@ -44,7 +44,7 @@ mod walk;
 pub use cache::TableCache;
 pub use data_area::{Clause, Outcome, Tried, look_up};
 pub use exceptions::{
-    Flight, Interpreter, Reading, RustRuntime, caller_of_native, flight, panic_flight, passage,
+    Flight, Interpreter, Reading, RustRuntime, caller_of_native, cleans_up, flight, panic_flight, passage,
 };
 pub use outer::{OuterFrame, OuterFrames, Personality, Procedure};
 pub use registers::FrameRegisters;

@@ -73,6 +73,7 @@ impl Cxx {
             };
             scene.reading(|reading| flight(scene.outer, symbols.personality, &is_boundary, reading))?
         };
+        scene.releases(flight.from, flight.to)?;
         scene.allocates_safely(&scene.outer.frames[..flight.from])?;
         let enter = || {
             let frame = &scene.outer.frames[flight.from];

@@ -22,7 +22,7 @@ use std::fmt;
 use crate::capture::maps::{Maps, is_c_library};
 use crate::capture::{self, ModuleFile};
 use crate::diagnose::ModuleSource;
-use crate::diagnose::unwind::{MemorySource, OuterFrame, OuterFrames, Reading};
+use crate::diagnose::unwind::{MemorySource, OuterFrame, OuterFrames, Reading, cleans_up};
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 use crate::sys::{Pid, Tid};
@@ -75,6 +75,8 @@ pub struct Scene<'a> {
     pub outer: &'a OuterFrames,
     /// The text of the error.
     pub text: &'a str,
+    /// A lock that the thread holds, as a sentence about the thread.
+    pub lock: Option<&'a str>,
 }
 
 /// What was raised.
@@ -163,6 +165,16 @@ impl Scene<'_> {
                  stripped of its symbols"
             ),
             None => "no frame belongs to a language whose errors can be raised".to_owned(),
+        }
+    }
+
+    /// Whether a lock that the thread holds is released on the way from frame to frame.
+    fn releases(&self, from: usize, to: usize) -> Result<(), String> {
+        match self.lock {
+            Some(lock) if !self.reading(|reading| cleans_up(self.outer, from, to, reading)) => {
+                Err(format!("{lock}, and no destructor on the way would release it"))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -45,7 +45,7 @@ fn takes(
     for clause in &tried.clauses {
         match clause {
             Clause::Catches(type_info) if is_base(*type_info, memory) => return Ok(true),
-            Clause::Catches(_) => {}
+            Clause::Catches(_) | Clause::CleansUp => {}
             Clause::CatchesAll if is_boundary(index) && !terminates(tried.pad, memory) => return Ok(true),
             Clause::CatchesAll => {
                 let why = format!("frame {index} catches everything, which may mean that it is noexcept");

@@ -28,7 +28,7 @@ fn passes(
         for clause in clauses_of(frames, index, from, personality, reading)?.clauses {
             match clause {
                 // Forced unwinding is no exception of any type that a program names.
-                Clause::Catches(_) => {}
+                Clause::Catches(_) | Clause::CleansUp => {}
                 Clause::CatchesAll => {
                     let why = format!("frame {index} catches everything, and may not pass it on");
                     return Err(Refusal::Here(why));

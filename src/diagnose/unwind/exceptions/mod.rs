@@ -61,6 +61,26 @@ pub struct Reading<'a> {
     pub area: &'a dyn Fn(u64) -> Vec<u8>,
 }
 
+/// Whether one of the frames from `from` to `to` has destructors for what leaves its call. Where none has, nothing is
+/// released on the way.
+pub fn cleans_up(outer: &OuterFrames, from: usize, to: usize, reading: Reading<'_>) -> bool {
+    let frames = outer.frames.get(from..=to).unwrap_or_default();
+    frames.iter().any(|outer| {
+        let found = outer.procedure.and_then(|procedure| {
+            let start = procedure.lsda?;
+            let bytes = (reading.area)(start);
+            look_up(
+                &bytes,
+                start,
+                procedure.low,
+                outer.frame.pc.saturating_sub(1),
+                reading.memory,
+            )
+        });
+        matches!(found, Some(Outcome::Tried(tried)) if tried.clauses.contains(&Clause::CleansUp))
+    })
+}
+
 /// The innermost frame that `travels` accepts as a start, with what that says of it.
 fn innermost_start<T>(
     frames: &[OuterFrame],
@@ -129,6 +149,9 @@ fn clauses_of(
         }
         Some(Outcome::Terminates) => Err(Refusal::Here(format!("frame {index} is noexcept"))),
         Some(Outcome::Passes) => Ok(Tried::default()),
-        Some(Outcome::Tried(tried)) => Ok(tried),
+        Some(Outcome::Tried(mut tried)) => {
+            tried.clauses.retain(|clause| *clause != Clause::CleansUp);
+            Ok(tried)
+        }
     }
 }

@@ -88,6 +88,11 @@ impl Python {
         let (_, place, functions) = self.find(scene).ok_or("no frame is of Python")?;
         check_version(scene)?;
         let from = self.returns_to(scene, place, &functions)?;
+        if let Some(lock) = scene.lock {
+            return Err(format!(
+                "{lock}, and nothing would release it when the function returns"
+            ));
+        }
         scene.allocates_safely(&scene.outer.frames[..from])?;
         let state = state_to_take_lock_with(thread, scene, &functions)?;
         let exception = scene.memory.read_u64(functions.exception);

@@ -80,6 +80,7 @@ impl Rust {
             hooks: &functions.hooks,
         };
         let flight = scene.reading(|reading| panic_flight(scene.outer, runtime, reading))?;
+        scene.releases(flight.from, flight.to)?;
         scene.allocates_safely(&scene.outer.frames[..flight.from])?;
         let raised = Raised {
             what: "a Rust panic",
