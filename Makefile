@@ -55,7 +55,7 @@ test: setup-test programs ## set everything up and run every test
 soak: setup-test programs ## run the long tests, SOAK_SECONDS each where they have no end of their own
 	-@tests/install-packages $(SOAK_PACKAGES)
 	SICKBAY_SOAK_SECONDS=$(SOAK_SECONDS) PROPTEST_CASES=16384 $(CARGO) nextest run --features fail-points --profile soak \
-		--run-ignored all -E '(binary(conformance) & test(real_programs)) | binary(interleavings) | binary(hostile) & not test(seeds) | test(four_gigabytes) | test(ten_thousand)'
+		--run-ignored all -E '(binary(conformance) & test(real_programs)) | binary(interleavings) | binary(hostile) & not test(seeds) | test(four_gigabytes) | test(ten_thousand) | test(a_thousand_faults)'
 	@fuzz/run $(SOAK_SECONDS)
 
 lint: setup ## formatting, clippy, documentation, the other architecture; warnings are errors

@@ -4,7 +4,8 @@
  *   counts N   prints "counts N: A B C D"                                      join N       prints "joined N"
  *   setgid     calls setgid(3), which every thread takes part in               fork         prints "forked" when a child has ended
  *   exec       becomes `echo executed`                                         raise SIG    worker 0 raises a signal
- *   inside N X worker N faults inside X: malloc, printf, qsort */
+ *   inside N X worker N faults inside X: malloc, printf, qsort
+ * As a C++ program it has a kind more, guard: a std::lock_guard; and a handler around each turn of a worker. */
 #include "fixture.h"
 
 #include <pthread.h>
@@ -12,9 +13,15 @@
 #include <stdint.h>
 #include <sys/wait.h>
 
+#ifdef __cplusplus
+#include <exception>
+#include <mutex>
+static std::mutex guarded;
+#endif
+
 #define WORKERS 4
 
-enum kind { NOTHING, MUTEX, ROBUST, RWLOCK, HIDDEN };
+enum kind { NOTHING, MUTEX, ROBUST, RWLOCK, HIDDEN, GUARD };
 
 static enum kind kind;
 static pthread_mutex_t mutex;
@@ -41,7 +48,7 @@ __attribute__((noinline)) static void take_lock(void)
         /* Nor do registers hold it any more. */
         __asm__ volatile("xor %%edi, %%edi\nxor %%edx, %%edx\nxor %%r8d, %%r8d" : : : "rdi", "rdx", "r8");
 #endif
-    } else if (kind != NOTHING && pthread_mutex_lock(&mutex) == EOWNERDEAD) {
+    } else if (kind != NOTHING && kind != GUARD && pthread_mutex_lock(&mutex) == EOWNERDEAD) {
         pthread_mutex_consistent(&mutex);
     }
 }
@@ -52,7 +59,7 @@ static void release_lock(void)
         pthread_rwlock_unlock(&rwlock);
     else if (kind == HIDDEN)
         pthread_mutex_unlock(hidden_mutex());
-    else if (kind != NOTHING)
+    else if (kind != NOTHING && kind != GUARD)
         pthread_mutex_unlock(&mutex);
 }
 
@@ -64,10 +71,13 @@ __attribute__((noinline)) static void write_through_null(void)
     *null = 42;
 }
 
+/* Called through a pointer, as through another library: the compiler does not know that it throws nothing. */
+static void (*volatile fault)(void) = write_through_null;
+
 /* Freed memory says where the next freed memory is, mixed with its own address; here it leads to nowhere. */
 static void fault_in_malloc(void)
 {
-    char *first = malloc(64), *second = malloc(64);
+    char *first = (char *)malloc(64), *second = (char *)malloc(64);
     uintptr_t *next = (uintptr_t *)second;
     __asm__ volatile("" : "+r"(first), "+r"(next));
     free(first);
@@ -75,7 +85,7 @@ static void fault_in_malloc(void)
     *next = 0x10 ^ ((uintptr_t)next >> 12);
     char *taken[3];
     for (int index = 0; index < 3; index++) {
-        taken[index] = malloc(64);
+        taken[index] = (char *)malloc(64);
         __asm__ volatile("" : : "r"(taken[index]) : "memory");
     }
 }
@@ -112,6 +122,41 @@ static void (*function_by_name(const char *name))(void)
     return NULL;
 }
 
+__attribute__((noinline)) static void count(long self)
+{
+    counts[self] = counts[self] + 1;
+    if (victim == self)
+        fault();
+}
+
+__attribute__((noinline)) static void take_turn_locked(long self)
+{
+#ifdef __cplusplus
+    if (kind == GUARD) {
+        std::lock_guard<std::mutex> guard(guarded);
+        count(self);
+        return;
+    }
+#endif
+    take_lock();
+    count(self);
+    release_lock();
+}
+
+static void take_turn(long self)
+{
+#ifdef __cplusplus
+    try {
+        take_turn_locked(self);
+    } catch (const std::exception &error) {
+        victim = -1;
+        say("caught %s", error.what());
+    }
+#else
+    take_turn_locked(self);
+#endif
+}
+
 static void *work(void *argument)
 {
     long self = (long)argument;
@@ -119,11 +164,7 @@ static void *work(void *argument)
     snprintf(name, sizeof name, "worker-%ld", self);
     pthread_setname_np(pthread_self(), name);
     for (;;) {
-        take_lock();
-        counts[self]++;
-        if (victim == self)
-            write_through_null();
-        release_lock();
+        take_turn(self);
         if (runner == self)
             run_into();
         if (raiser == self) {
@@ -144,7 +185,7 @@ static void set_up_mutex(void)
     need(pthread_mutex_init(&mutex, &attributes) == 0, "pthread_mutex_init");
     /* Between two pages that belong to nothing else. */
     long page = sysconf(_SC_PAGESIZE);
-    char *memory = mmap(NULL, 3 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory = (char *)mmap(NULL, 3 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     need(memory != MAP_FAILED, "mmap");
     memory += page;
     need(mprotect(memory, page, PROT_READ | PROT_WRITE) == 0, "mprotect");
@@ -154,8 +195,8 @@ static void set_up_mutex(void)
 
 static enum kind kind_by_name(const char *name)
 {
-    static const char *const names[] = {"nothing", "mutex", "robust", "rwlock", "hidden"};
-    for (int index = 0; index < 5; index++)
+    static const char *const names[] = {"nothing", "mutex", "robust", "rwlock", "hidden", "guard"};
+    for (int index = 0; index < 6; index++)
         if (strcmp(name, names[index]) == 0)
             return (enum kind)index;
     need(0, "a kind of lock");
