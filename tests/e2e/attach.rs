@@ -33,7 +33,7 @@ fn every_thread_is_held_and_the_fault_is_reported() {
     program.stdout_line("ready");
     let sickbay = Sickbay::new();
     let (supervisor, announced) = sickbay.attach(program.pid());
-    assert_eq!(announced, "1 processes, 51 threads");
+    assert_eq!(announced, "1 process, 51 threads");
     assert_ne!(proc::await_all_traced(program.pid()), 0);
 
     program.write("go\n");
@@ -89,7 +89,7 @@ fn an_interrupt_lets_go_of_everything() {
         let served = server(20);
         let sickbay = Sickbay::new();
         let (supervisor, announced) = sickbay.attach(served.server.pid());
-        assert_eq!(announced, "1 processes, 21 threads");
+        assert_eq!(announced, "1 process, 21 threads");
         assert_eq!(served.ask("GET tea"), "GET tea: value of tea\n");
 
         let before = proc::tasks(served.server.pid());

@@ -58,7 +58,7 @@ fn a_stopped_process_stays_stopped_when_taken_and_when_let_go() {
 
     let sickbay = Sickbay::new();
     let (supervisor, announced) = sickbay.attach(program.pid());
-    assert_eq!(announced, "1 processes, 11 threads");
+    assert_eq!(announced, "1 process, 11 threads");
     await_stopped(program.pid());
 
     supervisor.signal(Signal::SIGINT);

@@ -61,7 +61,7 @@ fn redis_under_load_is_taken_and_let_go() {
 
     let under_attach = benchmark(socket);
     let (supervisor, announced) = sickbay.attach(redis.pid());
-    assert!(announced.starts_with("1 processes, "), "{announced}");
+    assert!(announced.starts_with("1 process, "), "{announced}");
     let tasks = proc::tasks(redis.pid());
     assert!(tasks.iter().all(|task| task.tracer != 0), "{tasks:?}");
     let supervised = under_attach.finish();

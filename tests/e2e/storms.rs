@@ -77,7 +77,7 @@ fn a_thousand_threads_are_held_and_let_go() {
     program.stdout_line("ready");
     let sickbay = Sickbay::new();
     let (supervisor, announced) = sickbay.attach(program.pid());
-    assert_eq!(announced, "1 processes, 1001 threads");
+    assert_eq!(announced, "1 process, 1001 threads");
     supervisor.signal(Signal::SIGINT);
     assert_eq!(supervisor.finish().code(), 0);
     proc::assert_let_go(program.pid());
@@ -100,7 +100,7 @@ fn silent_threads_among_8000_are_answered_while_others_storm() {
     let sickbay =
         Sickbay::new().configured("[[service]]\nname = \"api\"\n[service.report]\nmax_per_minute = 0\n");
     let (supervisor, announced) = sickbay.attach(program.pid());
-    assert_eq!(announced, "1 processes, 8001 threads");
+    assert_eq!(announced, "1 process, 8001 threads");
     program.write("storm\n");
     program.stdout_line("answered 100");
     program.write("fault\n");
