@@ -9,8 +9,8 @@ use super::Tracer;
 use super::hold::Held;
 use super::throwing::Attempt;
 
-/// The longest instruction of x86-64, bytes.
-const LONGEST: usize = 15;
+/// Two of the longest instructions of x86-64, bytes: the one that faulted, and the one that follows.
+const TWO_LONGEST: usize = 30;
 
 impl Tracer {
     /// Puts a thread behind the instruction that faulted; says which that was.
@@ -20,7 +20,7 @@ impl Tracer {
             .thread()
             .registers()
             .map_err(|error| error.to_string())
-            .and_then(|registers| skipped(&memory.read_span(registers.pc(), LONGEST), &registers));
+            .and_then(|registers| skipped(&memory.read_span(registers.pc(), TWO_LONGEST), &registers));
         let found = match found {
             Ok(found) => found,
             Err(why) => return Attempt::Refused(held, why),

@@ -225,7 +225,7 @@ fn ten_faults_leave_nobody_waiting() {
 }
 
 #[test]
-#[ignore = "takes minutes; run by make soak"]
+#[ignore = "long: make soak"]
 fn a_thousand_faults_leave_nobody_waiting() {
     campaign(1000);
 }

@@ -99,7 +99,7 @@ fn panics_leave_nothing_behind_in_the_process() {
 }
 
 #[test]
-#[ignore = "takes a while"]
+#[ignore = "long: make soak"]
 fn ten_thousand_panics_leave_nothing_behind() {
     panics_leave_nothing_behind(10_000);
 }

@@ -154,20 +154,20 @@ fn exceptions_leave_nothing_behind_in_the_interpreter() {
 }
 
 #[test]
-#[ignore = "takes a while"]
+#[ignore = "long: make soak"]
 fn ten_thousand_exceptions_with_the_lock_leave_nothing_behind() {
     exceptions_leave_nothing_behind(&one(), "held", 10_000, 0);
 }
 
 #[test]
-#[ignore = "takes a while"]
+#[ignore = "long: make soak"]
 fn ten_thousand_exceptions_without_the_lock_leave_nothing_behind() {
     exceptions_leave_nothing_behind(&one(), "released", 10_000, 0);
 }
 
 /// What a call through `ctypes` has made for itself is not given back.
 #[test]
-#[ignore = "takes a while"]
+#[ignore = "long: make soak"]
 fn ten_thousand_exceptions_through_ctypes_leave_what_a_call_makes() {
     exceptions_leave_nothing_behind(&one(), "string", 10_000, 1024);
 }

@@ -2,7 +2,8 @@
 //!
 //! Only what leaves nothing but a value behind can be stepped over: a load gives zero, a store is dropped, a division
 //! gives zero. Where the instruction sets flags, they are those of a result of zero. Refused is all that others may count
-//! on, or that goes somewhere else: branches, the stack, strings, atomic operations.
+//! on, or that goes somewhere else: branches, the stack, strings, atomic operations. So is what stands in front of a system
+//! call: the step that shows whether the thread comes on would last as long as that.
 
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Instruction as Decoded, InstructionInfoFactory, Mnemonic, OpAccess,
@@ -17,11 +18,10 @@ const ZERO: u64 = 1 << 6 | 1 << 2;
 const OF_RESULT: u64 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 11;
 
 pub(super) fn skipped(code: &[u8], registers: &GeneralRegisters) -> Result<Skipped, String> {
-    let decoded = Decoder::with_ip(64, code, registers.pc(), DecoderOptions::NONE)
-        .iter()
-        .next()
-        .filter(|decoded| !decoded.is_invalid())
-        .ok_or("its instruction cannot be decoded")?;
+    let mut decoder = Decoder::with_ip(64, code, registers.pc(), DecoderOptions::NONE);
+    let mut decoded = decoder.iter();
+    let next = decoded.next().filter(|decoded| !decoded.is_invalid());
+    let (decoded, behind) = (next.ok_or("its instruction cannot be decoded")?, decoded.next());
     let text = x86_64::text(&decoded);
     let mut factory = InstructionInfoFactory::new();
     let info = factory.info(&decoded);
@@ -33,6 +33,17 @@ pub(super) fn skipped(code: &[u8], registers: &GeneralRegisters) -> Result<Skipp
         .collect();
     if let Some(why) = obstacle(&decoded, &written) {
         return Err(format!("`{text}` {why}"));
+    }
+    let calls = |behind: Decoded| {
+        matches!(
+            behind.mnemonic(),
+            Mnemonic::Syscall | Mnemonic::Sysenter | Mnemonic::Int
+        )
+    };
+    if behind.is_some_and(calls) {
+        return Err(format!(
+            "`{text}` stands in front of a system call, which may wait"
+        ));
     }
     let mut after = registers.clone();
     for register in written {
@@ -166,6 +177,8 @@ mod tests {
             (&[0x90], "touches no memory and divides nothing"),
             (&[0xdd, 0x00], "floating point unit"),
             (&[0x0f, 0x10, 0x07], "writes XMM0, which is no general register"),
+            (&[0x8b, 0x07, 0x0f, 0x05], "stands in front of a system call"),
+            (&[0x8b, 0x07, 0xcd, 0x80], "stands in front of a system call"),
             (&[0x06], "cannot be decoded"),
             (&[], "cannot be decoded"),
         ] {
