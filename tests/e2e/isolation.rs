@@ -382,13 +382,14 @@ fn an_abort_of_a_thread_can_be_isolated_and_one_of_the_heap_never() {
     assert!(reason.contains("memory is likely corrupt"), "{reason}");
 }
 
-/// What it holds there names no owner, and nobody would be seen to wait for it.
+/// What it holds there names no owner, and nobody would be seen to wait for it; what a handler interrupted is not known.
 #[test]
-fn a_thread_inside_a_library_that_keeps_locks_takes_its_signal() {
+fn a_thread_in_the_middle_of_something_takes_its_signal() {
     for (function, inside, signal) in [
         ("malloc", "inside the allocator (`malloc`)", libc::SIGSEGV),
         ("printf", "inside the C library (`fprintf`)", libc::SIGSEGV),
         ("qsort", "inside the C library (`qsort", libc::SIGSEGV),
+        ("handler", "inside a signal handler", libc::SIGSEGV),
     ] {
         let mut subject = Subject::start("nothing", "[\"exit\", \"park\"]");
         subject.supervisor.write(&format!("inside {VICTIM} {function}\n"));

@@ -4,7 +4,7 @@
  *   counts N   prints "counts N: A B C D"                                      join N       prints "joined N"
  *   setgid     calls setgid(3), which every thread takes part in               fork         prints "forked" when a child has ended
  *   exec       becomes `echo executed`                                         raise SIG    worker 0 raises a signal
- *   inside N X worker N faults inside X: malloc, printf, qsort
+ *   inside N X worker N faults inside X: malloc, printf, qsort, handler (of a signal)
  * As a C++ program it has a kind more, guard: a std::lock_guard; and a handler around each turn of a worker. */
 #include "fixture.h"
 
@@ -109,12 +109,28 @@ static void fault_in_qsort(void)
     qsort(numbers, 2, sizeof numbers[0], compare);
 }
 
+static void fault_again(int signal, siginfo_t *info, void *context)
+{
+    (void)signal;
+    (void)info;
+    (void)context;
+    write_through_null();
+}
+
+/* An instruction raises the signal, so that no function of the C library is on the stack. */
+static void fault_in_handler(void)
+{
+    handle(SIGILL, fault_again, 0);
+    handle(SIGTRAP, fault_again, 0);
+    __builtin_trap();
+}
+
 static void (*function_by_name(const char *name))(void)
 {
     static const struct {
         const char *name;
         void (*function)(void);
-    } all[] = {{"malloc", fault_in_malloc}, {"printf", fault_in_printf}, {"qsort", fault_in_qsort}};
+    } all[] = {{"malloc", fault_in_malloc}, {"printf", fault_in_printf}, {"qsort", fault_in_qsort}, {"handler", fault_in_handler}};
     for (size_t index = 0; index < sizeof all / sizeof all[0]; index++)
         if (strcmp(name, all[index].name) == 0)
             return all[index].function;
