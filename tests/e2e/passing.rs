@@ -196,6 +196,8 @@ fn a_program_that_stops_again_is_continued_again() {
         job.await_told(WaitStatus::Stopped(job.front(), Signal::SIGSTOP));
         kill(job.program, Signal::SIGCONT).unwrap();
         job.await_told(WaitStatus::Continued(job.front()));
+        // A stop takes back a continuation that was not taken yet (kernel/signal.c, prepare_signal).
+        assert_eq!(job.times("SIGCONT"), 2 * round - 1);
         kill(job.program, Signal::SIGSTOP).unwrap();
         job.await_told(WaitStatus::Stopped(job.front(), Signal::SIGSTOP));
         kill(job.front(), Signal::SIGCONT).unwrap();
