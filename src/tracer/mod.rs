@@ -19,6 +19,7 @@ mod handing;
 mod hold;
 mod incident;
 mod on_demand;
+mod refused;
 mod rescuing;
 mod skipping;
 mod source;
@@ -49,6 +50,7 @@ use copies::HeldCopy;
 use examining::Examiner;
 use following::Following;
 use hold::Held;
+use refused::Refused;
 
 /// When audits follow an attachment, and the interval that stays.
 const AUDITS: [Duration; 4] = [
@@ -78,6 +80,7 @@ struct Tracer {
     sites: Finder,
     held: Vec<Held>,
     examiner: Examiner,
+    refused: Refused,
     throwing: Throwing,
     limits: Limits,
     /// Threads that living processes have lost.
@@ -163,6 +166,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         sites: Finder::default(),
         held: Vec::new(),
         examiner: Examiner::default(),
+        refused: Refused::default(),
         throwing: Throwing::default(),
         limits: Limits::default(),
         lost: HashMap::new(),
@@ -181,7 +185,9 @@ impl Tracer {
             }
             match self.engine.turn(&self.wake) {
                 Turn::Fault(fault) => self.incident(*fault)?,
+                Turn::Refused(process) => self.refused(process),
                 Turn::Ending(ending) => {
+                    self.refused.forget(ending.process);
                     self.forget_held(ending.process)?;
                     self.departure(ending)?;
                 }
@@ -246,6 +252,7 @@ impl Tracer {
         }
         self.look_after_front();
         self.look_after_copies();
+        self.look_after_refused()?;
         if self.next_look().is_some_and(|due| Instant::now() >= due) {
             self.look_after_held()?;
         }
@@ -312,7 +319,12 @@ impl Tracer {
 
     /// Has this process woken when the next thing is due.
     fn set_alarm(&self) {
-        let due = [self.audit.due, self.following.due, self.next_look()];
+        let due = [
+            self.audit.due,
+            self.following.due,
+            self.next_look(),
+            self.refused.due(),
+        ];
         if let Some(due) = due.into_iter().flatten().min() {
             self.wake.after(due.saturating_duration_since(Instant::now()));
         }

@@ -376,8 +376,14 @@ impl Engine {
             }));
         }
         wait::reap(tid);
+        let process = self.process_of(tid);
         self.drop_thread(tid);
-        None
+        match status {
+            ExitStatus::Killed {
+                signal: SigNo::SYS, ..
+            } => process.map(Turn::Refused),
+            _ => None,
+        }
     }
 
     /// Takes note of a child whose parent is let go before it was answered.

@@ -16,6 +16,8 @@ pub enum Turn {
     Fault(Box<Fault>),
     /// A process has ended; it still waits to be reaped.
     Ending(Ending),
+    /// A thread of a process was killed by a seccomp filter, alone or with all of them.
+    Refused(Pid),
     /// A process of the service runs another program now.
     Exec(Pid),
     /// The process that is followed takes a signal that this process has sent it, one that groups are sent.

@@ -138,6 +138,26 @@ fn a_seccomp_kill_names_the_call() {
     });
 }
 
+/// Nobody else says that this thread is gone.
+#[test]
+fn a_thread_that_seccomp_ends_alone_is_told_of() {
+    let sickbay = Sickbay::new();
+    let mut supervisor = sickbay.start(fixture("die"), &["seccomp-kill-thread"]);
+    supervisor.stdout_line("goes on");
+    await_that("a word about the lost thread", || {
+        let said = supervisor.stderr_so_far();
+        let said = said.lines().find(|line| line.contains("SECCOMP_RET_KILL_THREAD"));
+        said.map(|line| assert!(line.contains("ended a thread of die ("), "{line}"))
+    });
+    supervisor.close_stdin();
+    assert_eq!(supervisor.finish().code(), 0);
+    assert!(sickbay.reports().is_empty());
+    // A filter that ends the process is told of by its record alone.
+    let sickbay = Sickbay::new();
+    let outcome = sickbay.run(fixture("die"), &["seccomp-kill"]);
+    assert!(!outcome.stderr.contains("KILL_THREAD"), "{outcome:#?}");
+}
+
 fn kernel_logs_seccomp() -> bool {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     std::fs::File::open("/dev/kmsg").is_ok()

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -58,6 +59,26 @@ static void seccomp_kill(const char *argument)
     forbid_and_call(SECCOMP_RET_KILL_PROCESS, SYS_getppid);
 }
 
+static void *lose_this_thread(void *unused)
+{
+    (void)unused;
+    forbid_and_call(SECCOMP_RET_KILL_THREAD, SYS_getppid);
+    return NULL;
+}
+
+/* Only the thread ends; the process goes on until its stdin does. */
+static void seccomp_kill_thread(const char *argument)
+{
+    (void)argument;
+    pthread_t thread;
+    need(pthread_create(&thread, NULL, lose_this_thread, NULL) == 0, "pthread_create");
+    pthread_join(thread, NULL);
+    say("goes on");
+    while (getchar() != EOF)
+        ;
+    exit(0);
+}
+
 static void self_kill9(const char *argument)
 {
     (void)argument;
@@ -73,6 +94,7 @@ static void plain_exit(const char *argument)
 const struct way limit_ways[] = {
     {"xcpu", cpu_time},           {"xfsz", file_size},
     {"seccomp-trap", seccomp_trap}, {"seccomp-kill", seccomp_kill},
+    {"seccomp-kill-thread", seccomp_kill_thread},
     {"self-kill9", self_kill9},   {"exit", plain_exit},
     {NULL, NULL},
 };
