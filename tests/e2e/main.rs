@@ -45,6 +45,7 @@ mod killed;
 mod locks;
 mod logs;
 mod minidumps;
+mod misleading;
 mod outer_frames;
 mod page;
 mod panicking;
