@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::{
-    Debugger, Ended, Report, Running, Sickbay, await_that, await_within, debuggers, fixture, is_root, proc,
-    run, spawn, unprivileged,
+    Calls, Debugger, Ended, Report, Running, Sickbay, await_that, await_within, debuggers, fixture, is_root,
+    proc, run, spawn, unprivileged,
 };
 
 pub(crate) const DATA: &str = "[[service]]\nname = \"api\"\n[service.report]\nformats = [\"json\", \"text\", \"html\", \"core\"]\ncore = \"data\"\n";
@@ -122,22 +122,40 @@ fn data_and_full_cores_hold_memory_and_the_same_calls() {
     }
 }
 
+/// Every function of every thread by the name that the report gives it, the faulting thread first, and the signal.
 #[test]
-fn every_tool_shows_the_calls_of_every_thread_of_a_full_core() {
-    let sickbay = extent("full");
-    sickbay.run(fixture("workers"), &["4", "2"]);
-    let report = sickbay.only_report();
-    assert_eq!(reason(&report), None, "{report:?}");
-    let core = core(&sickbay);
-    for debugger in Debugger::installed() {
-        let calls = debugger.calls(&fixture("workers"), &core);
-        assert_eq!(calls.len(), 5, "{debugger:?}");
-        assert_eq!(calls[0].tid, report.number("fault.tid"), "{debugger:?}");
+fn every_tool_shows_the_report_s_calls_in_a_core_of_any_extent() {
+    for size in ["compact", "data", "full"] {
+        let sickbay = extent(size);
+        sickbay.run(fixture("workers"), &["4", "2"]);
+        let report = sickbay.only_report();
+        assert_eq!(reason(&report), None, "{report:?}");
+        let mut expected: Vec<Calls> = report.list("threads").iter().map(Calls::of_report).collect();
+        assert_eq!(expected.len(), 5);
         assert_eq!(
-            calls[0].functions,
-            ["fault_holding", "work", "start_thread", "clone3"],
-            "{debugger:?}"
+            expected[0].functions[..2],
+            ["fault_holding", "work"],
+            "{expected:#?}"
         );
+        expected[1..].sort_by_key(|thread| thread.tid);
+        let core = core(&sickbay);
+        for debugger in Debugger::installed() {
+            let mut calls = debugger.calls(&fixture("workers"), &core);
+            calls[1..].sort_by_key(|thread| thread.tid);
+            assert_eq!(calls, expected, "{debugger:?}, {size}");
+        }
+        if Debugger::installed().contains(&Debugger::Gdb) {
+            let commands = [
+                "p $_siginfo.si_signo",
+                "p $_siginfo.si_code",
+                "p $_siginfo._sifields._sigfault.si_addr",
+            ];
+            let shown = debuggers::gdb(&fixture("workers"), &core, &commands);
+            assert!(
+                shown.contains("$1 = 11\n$2 = 1\n$3 = (void *) 0x8"),
+                "{size}: {shown}"
+            );
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Minidumps: read back by another implementation of the format, and by lldb.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -13,7 +14,7 @@ use minidump::{
 use minidump_unwind::{Symbolizer, simple_symbol_supplier};
 use serde_json::Value;
 
-use crate::support::{Debugger, Report, Sickbay, debuggers, fixture, run};
+use crate::support::{Calls, Debugger, Report, Sickbay, debuggers, fixture, run};
 
 /// A report with a minidump in it.
 fn death(program: &str, arguments: &[&str]) -> (Sickbay, Report, PathBuf) {
@@ -161,6 +162,14 @@ fn lldb_shows_the_same_calls_as_for_the_core() {
         calls[0].functions,
         ["fault_holding", "work", "start_thread", "clone3"]
     );
-    let shown = debuggers::lldb(&program, &file, &["thread list"]);
-    assert!(shown.contains("stop reason = signal SIGSEGV"), "{shown}");
+    let of_report = report.list("threads").iter().map(Calls::of_report);
+    let of_report = of_report
+        .map(|thread| (thread.tid, thread.functions))
+        .collect::<BTreeMap<_, _>>();
+    let of_lldb = calls.into_iter().map(|thread| (thread.tid, thread.functions));
+    assert_eq!(of_lldb.collect::<BTreeMap<_, _>>(), of_report);
+    let shown = debuggers::lldb(&program, &file, &["thread list", "image list"]);
+    for expected in ["stop reason = signal SIGSEGV", "/workers", "libc.so.6"] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::process::run;
 use super::programs::{found_in_path, skip};
 
@@ -42,6 +44,21 @@ pub(crate) struct Calls {
     /// Functions from the innermost to the outermost. Those without a name, inlined ones and tail calls are
     /// left out: tools differ in which they find.
     pub(crate) functions: Vec<String>,
+}
+
+impl Calls {
+    /// A thread of a report, by the same rules.
+    pub(crate) fn of_report(thread: &Value) -> Self {
+        let frames = thread["frames"].as_array().into_iter().flatten();
+        Self {
+            tid: thread["tid"].as_i64().unwrap_or_default(),
+            functions: frames
+                .filter(|frame| frame["inlined"] != true)
+                .filter_map(|frame| frame["symbol"].as_str())
+                .map(plain)
+                .collect(),
+        }
+    }
 }
 
 impl Debugger {
