@@ -8,7 +8,7 @@ use super::exit;
 use super::output::Output;
 use super::socket::Socket;
 use super::watch::ServiceOptions;
-use crate::daemon::control::{Answer, Request};
+use crate::supervisor::control::{Answer, Request};
 use crate::supervisor::{Front, console};
 use crate::sys::Pid;
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::socket::Socket;
-use crate::daemon::control::Request;
 use crate::supervisor;
+use crate::supervisor::control::Request;
 
 /// Have the daemon trace this process, then become the program
 ///

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::socket::Socket;
-use crate::daemon::control::Request;
+use crate::supervisor::control::Request;
 
 /// Take up a service that was released
 #[derive(Debug, clap::Args)]

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 use super::output::Output;
 use super::socket::Socket;
-use crate::daemon::control::{Answer, Request};
+use crate::supervisor::control::{Answer, Request};
 
 /// Print the daemon's numbers in Prometheus' text format
 ///

@@ -27,6 +27,7 @@ mod pager;
 pub mod release;
 pub mod reload;
 pub mod run;
+pub mod settle;
 pub mod show;
 pub mod socket;
 pub mod state_dir;
@@ -75,6 +76,7 @@ enum Verb {
     Enroll(enroll::Enroll),
     Status(status::Status),
     Threads(threads::Threads),
+    Settle(settle::Settle),
     Metrics(metrics::Metrics),
     Release(release::Release),
     Hold(hold::Hold),
@@ -168,6 +170,7 @@ impl Verb {
             Self::Enroll(verb) => verb.run(),
             Self::Status(verb) => verb.run(),
             Self::Threads(verb) => verb.run(),
+            Self::Settle(verb) => verb.run(),
             Self::Metrics(verb) => verb.run(),
             Self::Release(verb) => verb.run(),
             Self::Hold(verb) => verb.run(),

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::socket::Socket;
-use crate::daemon::control::Request;
+use crate::supervisor::control::Request;
 
 /// Let go of a service, so that a debugger can attach; 'hold' takes it up again
 #[derive(Debug, clap::Args)]

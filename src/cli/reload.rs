@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::socket::Socket;
-use crate::daemon::control::Request;
+use crate::supervisor::control::Request;
 
 /// Make the daemon read its configuration again; one with errors changes nothing
 #[derive(Debug, clap::Args)]

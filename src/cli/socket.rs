@@ -6,7 +6,14 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::exit;
-use crate::daemon::control::{Answer, Client, ClientError, Reason, Request, default_path, enrolment_path};
+use crate::supervisor::control::{
+    Answer, Client, ClientError, Failure, Reason, Request, default_path, enrolment_path,
+};
+use crate::sys::{Pid, Tid};
+use crate::trace::status::Status;
+
+/// What our processes are called.
+const OURSELVES: &str = "sickbay";
 
 /// Where the daemon listens.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -33,6 +40,32 @@ impl Socket {
         Ok(Client::connect(&enrolment_path(&path))?.ask_within(request, time)?)
     }
 
+    /// Whoever supervises that thread: `run`, `attach` or the daemon; or the daemon whose socket was named.
+    pub(super) fn of_thread(&self, tid: Tid) -> Result<Client, ClientError> {
+        if let Some(path) = &self.socket {
+            return Client::connect(path);
+        }
+        let status = Status::read(tid).map_err(|_| not_found(format!("there is no thread {tid}")))?;
+        let tracer = Tid(status.tracer);
+        let Some(traces) = Status::read(tracer).ok().filter(|_| tracer.0 != 0) else {
+            return Err(not_found(format!(
+                "thread {tid} is not supervised; 'sickbay attach --pid {}' supervises its process",
+                status.tgid
+            )));
+        };
+        if let Some(client) = Client::connect_to_watch(Pid(traces.parent)) {
+            return Ok(client);
+        }
+        if traces.name != OURSELVES {
+            let name = traces.name;
+            return Err(not_found(format!(
+                "thread {tid} is traced by {name} (pid {tracer}), not by Sickbay"
+            )));
+        }
+        let nowhere = || ClientError::NoDaemon("control.sock".into());
+        Client::connect(&self.path().ok_or_else(nowhere)?)
+    }
+
     /// Asks the daemon.
     pub(super) fn ask(&self, request: &Request) -> anyhow::Result<Answer> {
         let path = self
@@ -40,6 +73,13 @@ impl Socket {
             .context("no place for a control socket; name it with --socket")?;
         Ok(Client::connect(&path)?.ask(request)?)
     }
+}
+
+fn not_found(message: String) -> ClientError {
+    ClientError::Failed(Failure {
+        reason: Reason::NotFound,
+        message,
+    })
 }
 
 /// The exit status for what a daemon, or the lack of one, answered.

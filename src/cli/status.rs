@@ -7,8 +7,8 @@ use anyhow::bail;
 use super::output::{Output, message};
 use super::socket::Socket;
 use super::table::Table;
-use crate::daemon::control::message::{ServiceStatus, State, Status as Daemon};
-use crate::daemon::control::{Answer, Request};
+use crate::supervisor::control::message::{ServiceStatus, State, Status as Daemon};
+use crate::supervisor::control::{Answer, Request};
 
 /// What is said where there is nothing to show.
 const UNCONFIGURED: &str = "the daemon runs and no service is configured; name one in /etc/sickbay/conf.d/NAME.toml \

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{self, Config, Format, Ladder, LoadError, Loaded, Service, UnknownFormat, Unusable};
 use crate::daemon::SettingsError;
-use crate::daemon::control::ClientError;
 use crate::store::{Store, StoreError};
+use crate::supervisor::control::ClientError;
 use crate::supervisor::{FrontError, Options, Refusal};
 
 use super::state_dir::StateDir;

@@ -9,7 +9,7 @@ use std::fmt::{Display, Write};
 use crate::report::Report;
 use crate::report::model::Kind;
 
-use super::control::message::{ServiceStatus, State, Status};
+use crate::supervisor::control::message::{ServiceStatus, State, Status};
 
 /// What has been counted since the daemon started.
 #[derive(Debug, Default)]

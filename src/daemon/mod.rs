@@ -2,7 +2,6 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | [`control`] | the socket that operators ask at |
 //! | [`journal`] | one structured entry for each incident |
 //! | `metrics` | numbers for monitoring |
 //! | [`notify`] | what the service manager is told |
@@ -14,7 +13,6 @@
 //! tracer that dies again and again) never ends the daemon and never concerns another service: it is said once and
 //! tried again.
 
-pub mod control;
 mod journal;
 mod metrics;
 mod notify;
@@ -33,14 +31,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::report::words::count;
 use crate::store::Store;
+use crate::supervisor::control::{Access, Control, enrolment_path};
 use crate::supervisor::follow::{Followed, Surroundings};
+use crate::supervisor::orders::Orders;
 use crate::supervisor::program::raise_file_limit;
 use crate::supervisor::recording::Recording;
 use crate::supervisor::signals::{Meaning, Signals};
 use crate::supervisor::watch::{self, News, Watch};
 use crate::sys::{SigNo, fail};
 
-use control::{Access, Control, enrolment_path};
 use journal::Journal;
 use metrics::Counters;
 use notify::Notifier;
@@ -73,6 +72,7 @@ pub struct Daemon {
     control: Option<Control>,
     enrolment: Option<Control>,
     pending: Vec<Pending>,
+    orders: Orders,
     counters: Counters,
     since: Timestamp,
     stage: Stage,
@@ -113,6 +113,7 @@ impl Daemon {
             control: listen(socket, Access::Group),
             enrolment: listen(socket.map(enrolment_path).as_deref(), Access::All),
             pending: Vec::new(),
+            orders: Orders::default(),
             counters: Counters::default(),
             since: Timestamp::now(),
             stage: Stage::Starting(now + READY),
@@ -231,9 +232,16 @@ impl Daemon {
     }
 
     fn hear(&mut self) {
+        let mut answers = Vec::new();
         for service in &mut self.services {
             loop {
                 match service.hear() {
+                    Ok(Some(News::Isolated(threads))) => {
+                        answers.extend(self.orders.told(service.name(), threads));
+                    }
+                    Ok(Some(News::SettleAnswer(tid, outcome))) => {
+                        answers.extend(self.orders.settled(service.name(), tid, outcome));
+                    }
                     Ok(Some(news)) => {
                         take_news(&mut self.recording, &mut self.counters, &service.watch, news)
                     }
@@ -251,6 +259,9 @@ impl Daemon {
             }
         }
         self.leaving.retain(|watch| !watch.has_let_go());
+        for (client, answer) in answers {
+            self.reply(client, &answer);
+        }
     }
 
     /// Asks the tracers how things are, and tells the service manager.
@@ -341,6 +352,8 @@ fn take_news(recording: &mut Recording, counters: &mut Counters, watch: &Watch, 
             counters.unrecorded(name, counted);
             Some(format!("{counted} faults and ends were counted, not recorded"))
         }
+        // Answered where they are heard.
+        News::Isolated(_) | News::SettleAnswer(..) => None,
         News::Census | News::Unrecorded(_) | News::Took { .. } => None,
         News::Warning(text) | News::LettingGo(text) | News::Log(text) => Some(text),
         News::Silent => Some("the tracer did not answer and was ended".to_owned()),

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::report::model::Kind;
 use crate::supervisor::follow::Followed;
+use crate::supervisor::orders;
 use crate::supervisor::recording::Concluded;
-use crate::sys::Pid;
+use crate::sys::{Pid, Tid};
+use crate::trace::status::Status;
 
 use super::Daemon;
-use super::control::message::{ServiceStatus, State, Status};
-use super::control::{Access, Answer, Asked, ClientId, Failure, Reason, Request};
+use crate::supervisor::control::message::{self, ServiceStatus, State};
+use crate::supervisor::control::{Access, Answer, Asked, ClientId, Failure, Reason, Request};
 
 /// How long tracers may take to say how things are; what they said before stands for those that do not.
 const CENSUS: Duration = Duration::from_millis(80);
@@ -63,6 +65,12 @@ impl Daemon {
         let asked: Vec<Asked> = sockets.flat_map(|socket| socket.attend(now)).collect();
         for asked in asked {
             let client = asked.client;
+            if let Request::Isolated { .. } | Request::Settle { .. } = &asked.request {
+                if let Err(failure) = self.take_order(&asked, now) {
+                    self.reply(client, &Answer::Failed(failure));
+                }
+                continue;
+            }
             match self.take_request(asked, now) {
                 Ok(Some(what)) => self.pending.push(Pending { client, what }),
                 Ok(None) => self.reply(client, &Answer::Done),
@@ -75,6 +83,49 @@ impl Daemon {
                 None => self.pending.push(pending),
             }
         }
+        for (client, answer) in self.orders.overdue(now) {
+            self.reply(client, &answer);
+        }
+    }
+
+    /// Passes on what is asked about isolated threads to the tracer that knows.
+    fn take_order(&mut self, asked: &Asked, now: Instant) -> Result<(), Failure> {
+        match &asked.request {
+            Request::Isolated { service, process } => {
+                let followed = match (service, process) {
+                    (Some(name), _) => self.find(name)?,
+                    (None, Some(process)) => self.holder_of(process.leader())?,
+                    (None, None) => return Err(unknown("")),
+                };
+                followed.watch.ask_isolated().map_err(failed)?;
+                let name = followed.name().to_owned();
+                self.orders.asked_for_all(asked.client, &name, now);
+            }
+            Request::Settle { .. } if !asked.trusted => return Err(not_permitted()),
+            Request::Settle { tid, actions } => {
+                let followed = self.holder_of(*tid)?;
+                let (name, user) = (followed.name().to_owned(), asked.user);
+                let watch = &mut followed.watch;
+                watch
+                    .settle(*tid, actions.clone(), orders::asker(user))
+                    .map_err(failed)?;
+                log::info!("{name}: user id {user} asks to settle thread {tid} by {actions}");
+                self.orders.asked_for_one(asked.client, &name, *tid, now);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The service whose tracer holds that thread.
+    fn holder_of(&mut self, tid: Tid) -> Result<&mut Followed, Failure> {
+        let tracer = Status::read(tid).map_or(0, |status| status.tracer);
+        let mut services = self.services.iter_mut();
+        let holder = services.find(|followed| followed.watch.is_traced_by(Pid(tracer)));
+        holder.ok_or_else(|| Failure {
+            reason: Reason::NotFound,
+            message: format!("no thread {tid} is supervised here; 'sickbay status' shows what is"),
+        })
     }
 
     /// When the next answer is due whatever happens.
@@ -86,7 +137,8 @@ impl Daemon {
             | What::Capture { until, .. } => Some(until),
             What::Release { .. } => None,
         };
-        self.pending.iter().filter_map(until).min()
+        let orders = self.orders.deadline();
+        self.pending.iter().filter_map(until).chain(orders).min()
     }
 
     /// Notes a report that somebody may be waiting for.
@@ -121,12 +173,11 @@ impl Daemon {
                 Request::Status { .. } | Request::Metrics | Request::Enroll { .. }
             )
         {
-            return Err(Failure {
-                reason: Reason::NotPermitted,
-                message: "only root may change what is supervised; try again with sudo".to_owned(),
-            });
+            return Err(not_permitted());
         }
         match asked.request {
+            // Taken by `take_order`, which answers later.
+            Request::Isolated { .. } | Request::Settle { .. } => Ok(None),
             Request::Status { service } => {
                 if let Some(name) = &service {
                     self.find(name)?;
@@ -233,9 +284,9 @@ impl Daemon {
         self.services.iter().all(|followed| followed.watch.has_answered())
     }
 
-    fn reply(&mut self, client: ClientId, answer: &Answer) {
+    pub(super) fn reply(&mut self, client: ClientId, answer: &Answer) {
         let socket = match client.access {
-            Access::Group => &mut self.control,
+            Access::Group | Access::Trusted => &mut self.control,
             Access::All => &mut self.enrolment,
         };
         if let Some(socket) = socket {
@@ -260,14 +311,28 @@ impl Daemon {
         service.ok_or_else(|| unknown(name))
     }
 
-    fn answer_status(&self, name: Option<&str>) -> Status {
+    fn answer_status(&self, name: Option<&str>) -> message::Status {
         let wanted = |followed: &&Followed| name.is_none_or(|name| name == followed.name());
-        Status {
+        message::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: Pid(std::process::id() as i32),
             since: self.since,
             services: self.services.iter().filter(wanted).map(status_of).collect(),
         }
+    }
+}
+
+fn not_permitted() -> Failure {
+    Failure {
+        reason: Reason::NotPermitted,
+        message: "only root may change what is supervised; try again with sudo".to_owned(),
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure {
+        reason: Reason::Failed,
+        message: error.to_string(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What front and tracer say to each other.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Action, Service};
+use crate::config::{Action, Ladder, Service};
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, Tid};
 
@@ -22,6 +23,17 @@ pub enum ToTracer {
     Capture(Pid),
     /// Say how things are: [`FromTracer::Told`].
     Tell,
+    /// Say which threads were taken out of the service's work: [`FromTracer::Isolated`].
+    TellIsolated,
+    /// Decide about a thread that is held. The answer is [`FromTracer::SettleAnswer`].
+    Settle {
+        /// The thread.
+        tid: Tid,
+        /// The first of these that can be done is.
+        actions: Ladder,
+        /// Who asks, as reports call it.
+        asker: String,
+    },
     /// Tell which signals that process takes, of those that groups are sent ([`SigNo::is_sent_to_groups`]).
     Follow(Pid),
     /// The front stops because the process that is followed has. It is to be continued when that goes on, or ends.
@@ -79,13 +91,22 @@ pub enum FromTracer {
     },
     /// A process ended in a way that is to be recorded. The descriptor is what /proc still said of it.
     Ended(Box<ProcessEnd>),
-    /// A process that was asked for ends, and there will be no record of it: its end is an ordinary one, or past the
-    /// limit.
+    /// A process that was asked for ends, and there will be no record of its end: it is an ordinary one, past the limit, or
+    /// what an incident has told that is settled only now.
     Unrecorded(Pid),
     /// So many faults and ends were counted and not recorded, since this was last told by this or an incident.
     Counted(u64),
     /// How things are.
     Told(Census),
+    /// The threads that were taken out of the service's work.
+    Isolated(Vec<IsolatedThread>),
+    /// What became of an order about a thread that was held.
+    SettleAnswer {
+        /// The thread.
+        tid: Tid,
+        /// What was done with it, or why it is as before.
+        outcome: Result<Action, NotSettled>,
+    },
     /// The process that is followed takes a signal that this process sent it.
     Took {
         /// The signal.
@@ -117,6 +138,53 @@ pub struct Census {
     pub incidents: u64,
     /// Threads that were taken from the processes that are attached.
     pub lost: usize,
+}
+
+/// A thread that was taken out of its service's work after a fault.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IsolatedThread {
+    /// The process.
+    pub process: Pid,
+    /// The thread.
+    pub tid: Tid,
+    /// Its name.
+    pub name: String,
+    /// Where it is now.
+    pub state: IsolatedState,
+    /// What was done; of a held thread, what will be when its probation ends.
+    pub action: Action,
+    /// The signal of its fault.
+    pub signal: SigNo,
+    /// When it faulted.
+    pub since: Timestamp,
+    /// When its probation ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The locks that it was seen to hold.
+    pub locks: Vec<String>,
+    /// The threads that wait for it now.
+    pub waiters: Vec<String>,
+}
+
+/// Where an isolated thread is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IsolatedState {
+    /// In front of its signal.
+    Held,
+    /// Asleep in the kernel for good.
+    Parked,
+    /// It is no more.
+    Ended,
+}
+
+/// Why a thread is as before, although somebody asked for an action on it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NotSettled {
+    /// Whether there is no such thread that is held.
+    pub absent: bool,
+    /// Why, with the next step.
+    pub reason: String,
 }
 
 /// A fault and what was done about it.

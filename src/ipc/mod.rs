@@ -11,4 +11,7 @@ pub mod role_log;
 
 pub use bulk::{read_capture, seal_capture};
 pub use channel::{Channel, ChannelError, Received};
-pub use message::{COPY_FILES, Captured, Census, FromTracer, Incident, ProcessEnd, ToTracer, Verdict};
+pub use message::{
+    COPY_FILES, Captured, Census, FromTracer, Incident, IsolatedState, IsolatedThread, NotSettled,
+    ProcessEnd, ToTracer, Verdict,
+};

@@ -34,6 +34,9 @@ pub struct Walk {
     signal: SigNo,
     origin: &'static str,
     asker: String,
+    /// What the configuration asked for.
+    requested: Vec<Action>,
+    /// What is tried.
     ladder: Ladder,
     rule: Option<String>,
     deliver_as: Option<SigNo>,
@@ -102,11 +105,42 @@ impl Walk {
             deliver_as,
             evidence,
             steps: steps.collect(),
+            requested: ladder.0.clone(),
             ladder,
             passed: Vec::new(),
             taken: None,
             how: None,
         }
+    }
+
+    /// The same decision made anew by somebody who asks for other actions: `asker` as a report calls them.
+    pub fn ordered(&self, facts: &FaultFacts<'_>, actions: Ladder, asker: &str) -> Self {
+        let steps = actions.0.iter().map(|action| (*action, obstacle(*action, facts)));
+        Self {
+            signal: self.signal,
+            origin: self.origin,
+            asker: format!("{} asks for {}; {asker}", self.asker, self.ladder),
+            requested: self.requested.clone(),
+            rule: self.rule.clone(),
+            deliver_as: self.deliver_as,
+            evidence: self.evidence.clone(),
+            steps: steps.collect(),
+            ladder: actions,
+            passed: Vec::new(),
+            taken: None,
+            how: None,
+        }
+    }
+
+    /// Whether no action of the ladder is left that could be taken.
+    pub fn is_at_its_end(&self) -> bool {
+        self.taken.is_none() && self.steps.is_empty()
+    }
+
+    /// Why the actions that were passed over cannot be taken, as clauses.
+    pub fn obstacles(&self) -> String {
+        let passed: Vec<String> = self.passed.iter().map(Passed::clause).collect();
+        passed.join("; ")
     }
 
     /// The next action that the facts allow: [`Action::Deliver`] when the ladder is at its end.
@@ -162,7 +196,7 @@ impl Walk {
             reason.push_str(how);
         }
         Decision {
-            requested: self.ladder.0,
+            requested: self.requested,
             taken: self.taken.unwrap_or_default(),
             deliver_as: self.deliver_as,
             reason,
@@ -179,8 +213,7 @@ impl Walk {
             origin,
             ..
         } = self;
-        let passed: Vec<String> = self.passed.iter().map(Passed::clause).collect();
-        let passed = passed.join("; ");
+        let passed = self.obstacles();
         let delivered = match self.deliver_as {
             Some(other) => format!("{other} is delivered in place of {signal}"),
             None => format!("{signal} is delivered"),

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`front`] | the loop of these verbs, and what each event means |
 //! | `watch` | one service: its tracer kept alive, and what the tracer has to say |
+//! | [`control`] | the socket that operators ask at |
 //! | [`console`] | what is said to the operator, whoever reads it or not |
 //! | `follow` | a service whose processes come and go |
 //! | `program` | starting a program so that its first instruction is traced already |
@@ -17,15 +18,18 @@
 //! | `small` | the record that is written before anything can fail |
 //! | `oom` | whether the kernel killed a process because memory ran out |
 //! | `signals` | signals to this process: what is for the program, what the terminal sends to both |
+//! | `orders` | what operators ask about isolated threads |
 //! | `own_group` | copied processes in our control group instead of their service's |
 //! | `passing` | signals on their way to the program, each delivered once |
 
 mod collector;
 pub mod console;
+pub mod control;
 pub(crate) mod follow;
 pub mod front;
 mod kernel_log;
 mod oom;
+pub(crate) mod orders;
 mod own_group;
 mod passing;
 pub(crate) mod program;

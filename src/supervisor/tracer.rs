@@ -4,9 +4,9 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use crate::config::Service;
+use crate::config::{Ladder, Service};
 use crate::ipc::{Channel, ChannelError, ToTracer};
-use crate::sys::Pid;
+use crate::sys::{Pid, Tid};
 
 use super::program::OURSELVES;
 
@@ -60,6 +60,16 @@ impl Tracer {
     /// Asks it how things are.
     pub(super) fn ask(&mut self) -> Result<(), ChannelError> {
         self.tell(&ToTracer::Tell)
+    }
+
+    /// Asks it which threads were taken out of the service's work.
+    pub(super) fn ask_isolated(&mut self) -> Result<(), ChannelError> {
+        self.tell(&ToTracer::TellIsolated)
+    }
+
+    /// Asks it to do something with a thread that it holds.
+    pub(super) fn settle(&mut self, tid: Tid, actions: Ladder, asker: String) -> Result<(), ChannelError> {
+        self.tell(&ToTracer::Settle { tid, actions, asker })
     }
 
     /// Gives it the service anew, with another configuration.

@@ -1,13 +1,13 @@
 //! A decision that needs a close look: the thread is copied first, and its copy diagnosed.
 
 use crate::capture::Frozen;
-use crate::capture::fault::{copy, copy_for_decision, micros};
+use crate::capture::fault::{Copied, copy, copy_for_decision, micros};
 use crate::capture::maps::Maps;
 use crate::config::Action;
 use crate::diagnose::{self, Diagnosis, NoModules};
 use crate::isolate::rescue::Connection;
 use crate::isolate::throw::Raised;
-use crate::policy::{Danger, FaultFacts, Walk};
+use crate::policy::{Danger, FaultFacts, Site, Walk};
 use crate::sys::memory::Memory;
 use crate::sys::{SigNo, fail};
 use crate::trace::Fault;
@@ -20,140 +20,113 @@ use super::telling::Place;
 use super::throwing::Attempt;
 use super::{Tracer, TracerError, unwinding};
 
+/// What was found out about a thread, of which a decision is made.
+pub(super) struct Looked {
+    pub(super) copied: Copied,
+    examined: Examined,
+    diagnosis: Option<Diagnosis>,
+    place: Place,
+    site: Site,
+    dangers: Vec<Danger>,
+    notes: Vec<String>,
+    /// The locks that it holds, and one that stays locked when it ends.
+    locks: Vec<String>,
+    kept: Option<String>,
+}
+
+impl Looked {
+    /// What the policy decides from.
+    pub(super) fn facts<'a>(&'a self, fault: &Fault, names: &'a Names) -> FaultFacts<'a> {
+        FaultFacts {
+            module: self.place.module.as_deref(),
+            function: self.examined.function.as_deref(),
+            cause: self.diagnosis.as_ref().map(|found| found.cause.as_str()),
+            dangers: &self.dangers,
+            ..facts(fault, names)
+        }
+    }
+}
+
 impl Tracer {
-    /// Decides about a thread from a copy of it, and begins what is decided.
-    pub(super) fn consider(&mut self, fault: Fault, names: Names, recorded: bool) -> Result<(), TracerError> {
-        let mut copied = if recorded {
-            copy(
-                &self.subject(&fault),
-                &mut Frozen::default(),
-                &self.service.report,
-            )
+    /// Copies a thread in front of its signal, and looks at it and what it is in the middle of; all of what a report needs
+    /// if there is to be one.
+    pub(super) fn look_at(&mut self, fault: &Fault, names: &Names, recorded: bool) -> Looked {
+        let copied = if recorded {
+            copy(&self.subject(fault), &mut Frozen::default(), &self.service.report)
         } else {
-            copy_for_decision(&self.subject(&fault), &self.service.report)
+            copy_for_decision(&self.subject(fault), &self.service.report)
         };
         fail::point("tracer.fault.considered");
         let diagnosis = diagnose::diagnose(&copied.capture, &NoModules);
         let place = Place::of(&copied);
-        let names_and_signal = facts(&fault, &names);
-        let raised = names_and_signal.raised_by_itself;
+        let raised = facts(fault, names).raised_by_itself;
         let mut examined = self.examiner.examine(&fault.thread, &copied, raised);
-        let function = examined.function.take();
         let mut notes = std::mem::take(&mut examined.notes);
         let held_locks = dangers::locks(&copied.capture, fault.thread.tid());
-        let (site, now) = (dangers::site(&copied.capture, &place), self.started.elapsed());
-        let limits = &self.service.isolation;
-        let past_limits = self
-            .limits
-            .dangers(fault.process, &names.thread, site, now, limits);
         let mut dangers: Vec<Danger> = diagnosis.iter().filter_map(dangers::corruption).collect();
         dangers.extend(dangers::shared_memory(fault.process, names.parent));
         dangers.append(&mut examined.dangers);
         if held_locks.is_empty() {
             notes.push("no lock was found that it holds".to_owned());
         }
-        let lock = held_locks.first().map(|danger| danger.what.clone());
         let kept = held_locks.iter().find(|danger| dangers::stays_locked(danger));
         let kept = kept.map(|danger| danger.what.clone());
+        let locks = held_locks.iter().map(|danger| danger.what.clone()).collect();
         dangers.extend(held_locks);
-        dangers.extend(past_limits);
-        let mut walk = Walk::begin(
-            &FaultFacts {
-                module: place.module.as_deref(),
-                function: function.as_deref(),
-                cause: diagnosis.as_ref().map(|found| found.cause.as_str()),
-                dangers: &dangers,
-                ..names_and_signal
-            },
-            &self.service,
-        );
-        for note in notes {
+        Looked {
+            site: dangers::site(&copied.capture, &place),
+            copied,
+            examined,
+            diagnosis,
+            place,
+            dangers,
+            notes,
+            locks,
+            kept,
+        }
+    }
+
+    /// Decides about a thread from a copy of it, and begins what is decided.
+    pub(super) fn consider(&mut self, fault: Fault, names: Names, recorded: bool) -> Result<(), TracerError> {
+        let mut looked = self.look_at(&fault, &names, recorded);
+        let (now, limits) = (self.started.elapsed(), &self.service.isolation);
+        let past_limits = self
+            .limits
+            .dangers(fault.process, &names.thread, looked.site, now, limits);
+        looked.dangers.extend(past_limits);
+        let mut walk = Walk::begin(&looked.facts(&fault, &names), &self.service);
+        for note in std::mem::take(&mut looked.notes) {
             walk.note(note);
         }
-        let maps = Maps::of(&copied.capture);
+        let maps = Maps::of(&looked.copied.capture);
         let incident = recorded.then(|| self.describe(&fault, &names));
         let process = fault.process;
         let mut held = Held::new(fault, walk, maps);
+        held.describe(&names.thread, looked.locks.clone());
         let mut action = held.choose();
-        loop {
-            let prepared = match action {
-                Action::Throw => {
-                    let text = exception_text(held.signal(), diagnosis.as_ref(), &place, function.as_deref());
-                    match self.raise(held, &copied, &text, lock.as_deref()) {
-                        Attempt::Done(raising, raised) => {
-                            held = raising;
-                            held.explain(sentence(&raised, &examined, &text));
-                            fail::point("tracer.throw.prepared");
-                            Ok(())
-                        }
-                        Attempt::Refused(as_before, why) => {
-                            held = as_before;
-                            Err(why)
-                        }
-                        Attempt::Gone(decision) => {
-                            self.engine.let_go_of(process, Vec::new());
-                            return self.tell_settled(incident, process, decision, copied);
-                        }
-                    }
+        while matches!(
+            action,
+            Action::Throw | Action::Unwind | Action::Rescue | Action::Skip
+        ) {
+            match self.attempt(held, action, &names, &mut looked) {
+                Attempt::Done(held, ()) => {
+                    let mut copied = looked.copied;
+                    copied.capture.facts.pause.faulting_us = micros(held.since_fault());
+                    let (fault, decision) = held.end();
+                    self.engine.redirect(fault);
+                    return self.tell_settled(incident, process, decision, copied);
                 }
-                Action::Unwind => {
-                    let tables = &mut self.examiner.tables;
-                    unwinding::prepare(
-                        held.thread(),
-                        &copied,
-                        &mut self.throwing,
-                        tables,
-                        kept.as_deref(),
-                    )
-                }
-                Action::Rescue => match self.rescue(process, held.thread(), &copied) {
-                    Ok(rescued) => {
-                        held.explain(rescued.how);
-                        fail::point("tracer.rescue.prepared");
-                        // Before the thread goes on: its dispatcher finds the end when it looks next.
-                        if let Some(note) = rescued.connection.map(end_of) {
-                            held.note(note);
-                        }
-                        Ok(())
-                    }
-                    Err(why) => Err(why),
-                },
-                Action::Skip => match self.skip(held) {
-                    Attempt::Done(skipping, how) => {
-                        held = skipping;
-                        held.explain(how);
-                        Ok(())
-                    }
-                    Attempt::Refused(as_before, why) => {
-                        held = as_before;
-                        Err(why)
-                    }
-                    Attempt::Gone(decision) => {
-                        self.engine.let_go_of(process, Vec::new());
-                        return self.tell_settled(incident, process, decision, copied);
-                    }
-                },
-                _ => break,
-            };
-            match prepared {
-                Ok(()) if matches!(action, Action::Throw | Action::Rescue | Action::Skip) => {
-                    self.limits.note_thrown(site, now, &self.service.isolation);
-                }
-                Ok(()) => {
-                    fail::point("tracer.unwind.prepared");
-                    self.limits.note_taken(held.process(), &names.thread, now);
-                    self.note_lost(held.process());
-                }
-                Err(why) => {
+                Attempt::Refused(as_before, why) => {
+                    held = as_before;
                     action = held.pass(&format!("{action} is not possible: {why}"));
-                    continue;
+                }
+                Attempt::Gone(decision) => {
+                    self.engine.let_go_of(process, Vec::new());
+                    return self.tell_settled(incident, process, decision, looked.copied);
                 }
             }
-            copied.capture.facts.pause.faulting_us = micros(held.since_fault());
-            let (fault, decision) = held.end();
-            self.engine.redirect(fault);
-            return self.tell_settled(incident, process, decision, copied);
         }
+        let mut copied = looked.copied;
         if matches!(action, Action::Deliver | Action::Suppress) {
             let (fault, decision) = held.end();
             let again = self.conclude(fault, &decision, recorded)?;
@@ -162,18 +135,95 @@ impl Tracer {
         copied.capture.facts.pause.faulting_us = micros(held.since_fault());
         let sites = self.sites.find(&Memory::open(held.tid()), held.maps());
         let verdict = held.verdict();
-        self.hold(
-            held,
-            &names.thread,
-            sites,
-            incident.as_ref().map(|incident| incident.number),
-        );
+        self.hold(held, sites, incident.as_ref().map(|incident| incident.number));
         let Some(mut incident) = incident else {
             return Ok(());
         };
         incident.verdict = verdict;
         incident.settled = false;
         self.tell_incident(incident, copied)
+    }
+
+    /// Puts a thread where one of the actions wants it that need no probation, and counts that.
+    pub(super) fn attempt(
+        &mut self,
+        held: Held,
+        action: Action,
+        names: &Names,
+        looked: &mut Looked,
+    ) -> Attempt<()> {
+        let attempt = match action {
+            Action::Throw => self.attempt_throw(held, looked),
+            Action::Unwind => self.attempt_unwind(held, looked),
+            Action::Rescue => self.attempt_rescue(held, looked),
+            Action::Skip => match self.skip(held) {
+                Attempt::Done(mut held, how) => {
+                    held.explain(how);
+                    Attempt::Done(held, ())
+                }
+                Attempt::Refused(held, why) => Attempt::Refused(held, why),
+                Attempt::Gone(decision) => Attempt::Gone(decision),
+            },
+            other => Attempt::Refused(held, format!("{other} needs a probation")),
+        };
+        if let Attempt::Done(held, ()) = &attempt {
+            let now = self.started.elapsed();
+            if action == Action::Unwind {
+                self.limits.note_taken(held.process(), &names.thread, now);
+                self.note_lost(held);
+            } else {
+                self.limits.note_thrown(looked.site, now, &self.service.isolation);
+            }
+        }
+        attempt
+    }
+
+    fn attempt_throw(&mut self, held: Held, looked: &Looked) -> Attempt<()> {
+        let Looked {
+            examined,
+            diagnosis,
+            place,
+            ..
+        } = looked;
+        let function = examined.function.as_deref();
+        let text = exception_text(held.signal(), diagnosis.as_ref(), place, function);
+        let lock = looked.locks.first().map(String::as_str);
+        match self.raise(held, &looked.copied, &text, lock) {
+            Attempt::Done(mut held, raised) => {
+                held.explain(sentence(&raised, examined, &text));
+                fail::point("tracer.throw.prepared");
+                Attempt::Done(held, ())
+            }
+            Attempt::Refused(held, why) => Attempt::Refused(held, why),
+            Attempt::Gone(decision) => Attempt::Gone(decision),
+        }
+    }
+
+    fn attempt_unwind(&mut self, held: Held, looked: &Looked) -> Attempt<()> {
+        let (tables, throwing) = (&mut self.examiner.tables, &mut self.throwing);
+        let kept = looked.kept.as_deref();
+        match unwinding::prepare(held.thread(), &looked.copied, throwing, tables, kept) {
+            Ok(()) => {
+                fail::point("tracer.unwind.prepared");
+                Attempt::Done(held, ())
+            }
+            Err(why) => Attempt::Refused(held, why),
+        }
+    }
+
+    fn attempt_rescue(&mut self, mut held: Held, looked: &Looked) -> Attempt<()> {
+        match self.rescue(held.process(), held.thread(), &looked.copied) {
+            Ok(rescued) => {
+                held.explain(rescued.how);
+                fail::point("tracer.rescue.prepared");
+                // Before the thread goes on: its dispatcher finds the end when it looks next.
+                if let Some(note) = rescued.connection.map(end_of) {
+                    held.note(note);
+                }
+                Attempt::Done(held, ())
+            }
+            Err(why) => Attempt::Refused(held, why),
+        }
     }
 }
 

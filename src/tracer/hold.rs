@@ -7,12 +7,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::capture::fault::Copied;
+use jiff::Timestamp;
+
+use crate::capture::fault::{Copied, wall_clock};
 use crate::capture::maps::Maps;
 use crate::config::Action;
-use crate::ipc::Verdict;
+use crate::ipc::{IsolatedState, IsolatedThread, Verdict};
 use crate::isolate::inject::Obstacle;
-use crate::isolate::sites::Sites;
+use crate::isolate::sites::{Finder, Sites};
 use crate::isolate::watch::{self, Waiter};
 use crate::isolate::{exit, park};
 use crate::policy::{Decision, Walk};
@@ -42,6 +44,10 @@ pub(super) struct Held {
     action: Action,
     maps: Maps,
     sites: Option<Sites>,
+    /// The thread's name.
+    name: String,
+    /// The locks that it was seen to hold.
+    locks: Vec<String>,
     /// The number of its incident, where that is recorded.
     number: Option<u64>,
     /// When the probation ends.
@@ -70,6 +76,8 @@ impl Held {
             action: Action::Deliver,
             maps,
             sites: None,
+            name: String::new(),
+            locks: Vec::new(),
             number: None,
             until: now,
             next_look: now,
@@ -134,6 +142,81 @@ impl Held {
         self.fault.seen.elapsed()
     }
 
+    /// The thread's name and the locks that it was seen to hold, for whoever asks meanwhile.
+    pub(super) fn describe(&mut self, name: &str, locks: Vec<String>) {
+        self.name = name.to_owned();
+        self.locks = locks;
+    }
+
+    /// Puts another decision in the place of the one so far, which is returned.
+    pub(super) fn decide_anew(&mut self, walk: Walk) -> Walk {
+        std::mem::replace(&mut self.walk, walk)
+    }
+
+    pub(super) fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    pub(super) fn find_sites(&mut self, finder: &mut Finder) {
+        if self.sites.is_none() {
+            self.sites = finder.find(&Memory::open(self.tid()), &self.maps);
+        }
+    }
+
+    /// What is planned for the end of the probation.
+    pub(super) fn action(&self) -> Action {
+        self.action
+    }
+
+    /// Takes an earlier decision back in.
+    pub(super) fn restore(&mut self, walk: Walk, action: Action) {
+        self.walk = walk;
+        self.action = action;
+    }
+
+    /// What is told of it while it is held.
+    pub(super) fn as_it_is(&self) -> IsolatedThread {
+        self.record(IsolatedState::Held)
+    }
+
+    pub(super) fn walk(&self) -> &Walk {
+        &self.walk
+    }
+
+    pub(super) fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
+    /// Whether the thread has died in its stop.
+    pub(super) fn is_dead(&self) -> bool {
+        matches!(self.fault.thread.registers(), Err(PtraceError::Died(_)))
+    }
+
+    /// Begins the probation anew.
+    pub(super) fn prolong(&mut self, probation: Duration) {
+        self.until = Instant::now() + probation;
+    }
+
+    /// What is told of it, in that state.
+    fn record(&self, state: IsolatedState) -> IsolatedThread {
+        let until = (state == IsolatedState::Held).then(|| {
+            let left = self.until.saturating_duration_since(Instant::now());
+            Timestamp::now() + left
+        });
+        IsolatedThread {
+            process: self.process(),
+            tid: self.tid(),
+            name: self.name.clone(),
+            state,
+            action: self.action,
+            signal: self.fault.signal,
+            since: Timestamp::from_microsecond(wall_clock(self.fault.seen)).unwrap_or_default(),
+            until,
+            locks: self.locks.clone(),
+            waiters: Vec::new(),
+        }
+    }
+
     /// The decision as it stands.
     pub(super) fn verdict(&self) -> Verdict {
         verdict(self.walk.clone().end())
@@ -151,7 +234,7 @@ impl Held {
     fn look(&mut self, now: Instant) -> Option<End> {
         let _deadline = Deadline::after(LOOK);
         let began = Instant::now();
-        if let Err(PtraceError::Died(_)) = self.fault.thread.registers() {
+        if self.is_dead() {
             return Some(End::Died);
         }
         let memory = Memory::open(self.tid());
@@ -172,7 +255,7 @@ impl Held {
     }
 
     /// Puts the thread where the action wants it.
-    fn prepare(&self) -> Result<(), Obstacle> {
+    pub(super) fn prepare(&self) -> Result<(), Obstacle> {
         let sites = self.sites.as_ref().ok_or(Obstacle::NoSite)?;
         if self.ends() {
             exit::prepare(&self.fault.thread, sites)
@@ -183,11 +266,11 @@ impl Held {
 }
 
 impl Tracer {
-    /// Begins the probation of a thread of that name.
-    pub(super) fn hold(&mut self, mut held: Held, name: &str, sites: Option<Sites>, number: Option<u64>) {
+    /// Begins the probation of a thread.
+    pub(super) fn hold(&mut self, mut held: Held, sites: Option<Sites>, number: Option<u64>) {
         self.engine.keep(&held.fault);
         self.limits
-            .note_taken(held.process(), name, self.started.elapsed());
+            .note_taken(held.process(), &held.name, self.started.elapsed());
         held.sites = sites;
         held.number = number;
         held.until = Instant::now() + self.service.isolation.probation.0;
@@ -229,6 +312,7 @@ impl Tracer {
     /// Forgets held threads of a process that runs another program, or has ended.
     pub(super) fn forget_held(&mut self, process: Pid) -> Result<(), TracerError> {
         self.lost.remove(&process);
+        self.isolated.forget(process);
         self.throwing.forget(process);
         let (gone, held) = std::mem::take(&mut self.held)
             .into_iter()
@@ -238,6 +322,11 @@ impl Tracer {
             self.settle(held, End::Died)?;
         }
         Ok(())
+    }
+
+    /// A held thread is no more.
+    pub(super) fn bury(&mut self, held: Held) -> Result<(), TracerError> {
+        self.settle(held, End::Died)
     }
 
     fn settle(&mut self, mut held: Held, end: End) -> Result<(), TracerError> {
@@ -283,7 +372,12 @@ impl Tracer {
             }
             held.choose();
         }
-        self.note_lost(held.process());
+        self.send_away(held)
+    }
+
+    /// Lets a thread go where its action has put it.
+    pub(super) fn send_away(&mut self, mut held: Held) -> Result<(), TracerError> {
+        self.note_lost(&held);
         fail::point("tracer.hold.prepared");
         if held.action == Action::Drain {
             // Before the thread goes on: if this process dies now, the thread takes its signal.
@@ -297,23 +391,26 @@ impl Tracer {
         self.told(number, decision, None)
     }
 
-    /// That process has lost a thread.
-    pub(super) fn note_lost(&mut self, process: Pid) {
-        *self.lost.entry(process).or_default() += 1;
+    /// The process of that thread has lost it.
+    pub(super) fn note_lost(&mut self, held: &Held) {
+        *self.lost.entry(held.process()).or_default() += 1;
+        self.isolated.note(held.record(IsolatedState::Parked));
     }
 
-    fn deliver_held(&mut self, held: Held) -> Result<(), TracerError> {
+    pub(super) fn deliver_held(&mut self, held: Held) -> Result<(), TracerError> {
         let number = held.number;
         let (fault, decision) = held.end();
-        let process = fault.process;
+        let (process, ends) = (fault.process, decision.taken == Action::Deliver);
         let copied = self.conclude(fault, &decision, number.is_some())?;
-        match number {
-            Some(_) => self.told(number, decision, Some(copied)),
-            None => self.leave_unrecorded(process),
+        self.told(number, decision, number.map(|_| copied))?;
+        if ends {
+            // What ends it has been told, and its end is no news.
+            self.leave_unrecorded(process)?;
         }
+        Ok(())
     }
 
-    fn told(
+    pub(super) fn told(
         &mut self,
         number: Option<u64>,
         decision: Decision,

@@ -181,7 +181,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    fn read(fault: &Fault) -> Self {
+    pub(super) fn read(fault: &Fault) -> Self {
         let (tid, leader) = (fault.thread.tid(), fault.process.leader());
         let thread = Status::read(tid).unwrap_or_default();
         let process = if tid == leader {

@@ -18,9 +18,11 @@ mod following;
 mod handing;
 mod hold;
 mod incident;
+mod isolated;
 mod on_demand;
 mod refused;
 mod rescuing;
+mod settling;
 mod skipping;
 mod source;
 mod stops;
@@ -51,6 +53,7 @@ use examining::Examiner;
 use following::Following;
 use hold::Held;
 use refused::Refused;
+use isolated::Isolated;
 
 /// When audits follow an attachment, and the interval that stays.
 const AUDITS: [Duration; 4] = [
@@ -85,6 +88,7 @@ struct Tracer {
     limits: Limits,
     /// Threads that living processes have lost.
     lost: HashMap<Pid, usize>,
+    isolated: Isolated,
     copies: Vec<HeldCopy>,
 }
 
@@ -170,6 +174,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         throwing: Throwing::default(),
         limits: Limits::default(),
         lost: HashMap::new(),
+        isolated: Isolated::default(),
         copies: Vec::new(),
     })
 }
@@ -236,6 +241,8 @@ impl Tracer {
                 ToTracer::Seize(process) => self.seize(process)?,
                 ToTracer::Capture(process) => self.capture(process)?,
                 ToTracer::Tell => self.tell()?,
+                ToTracer::TellIsolated => self.tell_isolated()?,
+                ToTracer::Settle { tid, actions, asker } => self.settle_on_request(tid, actions, &asker)?,
                 ToTracer::Follow(process) => self.follow(process),
                 ToTracer::Stopping => self.front_stops(true),
                 ToTracer::GoingOn => self.front_stops(false),

@@ -2,6 +2,7 @@
 //!
 //! | file | subject |
 //! |---|---|
+//! | [`asked`] | what operators ask about isolated threads |
 //! | [`job`] | the program as a job of its shell: signals, stops, end |
 //! | [`news`] | what the watch says, and what follows |
 //! | [`on_demand`] | a watch that is for one capture |
@@ -11,6 +12,7 @@
 //! A front ends in three steps: it lets its tracer go, which releases every thread; it waits for what the tracer
 //! still has to say; it waits for the recorders.
 
+mod asked;
 mod ends;
 mod error;
 mod job;
@@ -36,6 +38,7 @@ use super::program::{FileLimit, Program, raise_file_limit};
 use super::recording::Recording;
 use super::signals::Signals;
 use super::watch;
+use asked::Asking;
 use ends::Ends;
 pub use error::FrontError;
 use error::{ended, no_pidfd, system};
@@ -90,6 +93,7 @@ pub struct Front {
     recording: Recording,
     on_demand: Option<OnDemand>,
     outcome: Option<Outcome>,
+    asking: Asking,
     ends: Ends,
     files: FileLimit,
     next_inquiry: Instant,
@@ -115,6 +119,7 @@ impl Front {
         front.followed.watch.set_program(program.pid)?;
         front.program = Some(program);
         front.recording.expect_program();
+        front.asking.listen();
         front.serve()
     }
 
@@ -122,6 +127,7 @@ impl Front {
     pub fn attach(options: Options, processes: &[Pid]) -> Result<Outcome, FrontError> {
         let mut front = Self::new(options.with_reports()?, None)?;
         front.take_up(processes)?;
+        front.asking.listen();
         front.serve()
     }
 
@@ -129,6 +135,7 @@ impl Front {
     pub fn follow(options: Options, finder: Finder) -> Result<Outcome, FrontError> {
         let mut front = Self::new(options.with_reports()?, Some(finder))?;
         front.surroundings = Some(Surroundings::new());
+        front.asking.listen();
         front.look()?;
         match front.followed.absent() {
             Some(absent) => Err(absent.clone().into()),
@@ -155,6 +162,7 @@ impl Front {
             passing: Passing::default(),
             on_demand: None,
             outcome: None,
+            asking: Asking::default(),
             ends: Ends::default(),
             files: raise_file_limit(),
             next_inquiry: Instant::now(),
@@ -187,6 +195,7 @@ impl Front {
             while let Some(news) = self.followed.hear()? {
                 self.news(news)?;
             }
+            self.attend_clients();
             self.inquire();
             self.pass_on();
             self.notice_ends();
@@ -225,7 +234,9 @@ impl Front {
             .filter_map(|root| root.pidfd.as_ref());
         sources.extend(pidfds.map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)));
         sources.extend(self.recording.sources());
+        sources.extend(self.asking.sources());
         let deadlines = [
+            self.asking.deadline(),
             self.passing.deadline(),
             self.followed.watch.deadline(),
             self.followed.next_look().filter(|_| self.outcome.is_none()),

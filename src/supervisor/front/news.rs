@@ -52,6 +52,14 @@ impl Front {
                 None
             }
             News::Census => None,
+            News::Isolated(threads) => {
+                self.isolated(threads);
+                None
+            }
+            News::SettleAnswer(tid, outcome) => {
+                self.settle_answered(tid, outcome);
+                None
+            }
             News::Took { signal, sender } => {
                 self.took(signal, sender);
                 None

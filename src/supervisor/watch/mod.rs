@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
-use crate::config::Service;
+use crate::config::{Ladder, Service};
 use crate::ipc::{Census, ChannelError, FromTracer, Received};
 use crate::service::Identity;
-use crate::sys::{Pid, SigNo};
+use crate::sys::{Pid, SigNo, Tid};
 
 use super::own_group;
 use super::tracer::{StartError, Tracer};
@@ -162,6 +162,22 @@ impl Watch {
     pub(crate) fn capture(&mut self, pid: Pid) -> Result<(), StartError> {
         match &mut self.tracer {
             Some(tracer) => Ok(tracer.capture(pid)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks which threads were taken out of the service's work. The answer is [`News::Isolated`].
+    pub(crate) fn ask_isolated(&mut self) -> Result<(), StartError> {
+        match &mut self.tracer {
+            Some(tracer) => Ok(tracer.ask_isolated()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks to do something with a thread that is held. The answer is [`News::SettleAnswer`].
+    pub(crate) fn settle(&mut self, tid: Tid, actions: Ladder, asker: String) -> Result<(), StartError> {
+        match &mut self.tracer {
+            Some(tracer) => Ok(tracer.settle(tid, actions, asker)?),
             None => Ok(()),
         }
     }
@@ -339,6 +355,8 @@ impl Watch {
                 })
             }
             FromTracer::Ended(end) => News::Ended(end, descriptors),
+            FromTracer::Isolated(threads) => News::Isolated(threads),
+            FromTracer::SettleAnswer { tid, outcome } => News::SettleAnswer(tid, outcome),
             FromTracer::Unrecorded(process) => News::Unrecorded(process),
             FromTracer::Counted(counted) => News::Counted(counted),
             FromTracer::Took { signal, sender } => News::Took { signal, sender },

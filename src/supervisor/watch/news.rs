@@ -2,8 +2,9 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::ipc::{Captured, Incident, ProcessEnd, Verdict};
-use crate::sys::{Pid, SigNo};
+use crate::config::Action;
+use crate::ipc::{Captured, Incident, IsolatedThread, NotSettled, ProcessEnd, Verdict};
+use crate::sys::{Pid, SigNo, Tid};
 
 /// What a watch has to say.
 #[derive(Debug)]
@@ -28,6 +29,10 @@ pub(crate) enum News {
     Counted(u64),
     /// The tracer said how things are: [`Watch::census`].
     Census,
+    /// The threads that were taken out of the service's work.
+    Isolated(Vec<IsolatedThread>),
+    /// What became of an order about a thread that was held.
+    SettleAnswer(Tid, Result<Action, NotSettled>),
     /// The program takes a signal from that sender.
     Took { signal: SigNo, sender: Pid },
     /// Something that the operator should know.

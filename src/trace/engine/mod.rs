@@ -142,6 +142,11 @@ impl Engine {
             .collect()
     }
 
+    /// Whether that thread is attached.
+    pub fn is_attached(&self, tid: Tid) -> bool {
+        self.machine.thread(tid).is_some()
+    }
+
     /// How many stops were answered.
     pub fn stops(&self) -> u64 {
         self.stops

@@ -1,4 +1,4 @@
-//! The control socket: what operators ask a running daemon. The protocol is described in `PROTOCOL.md`.
+//! The control socket: what operators ask a running daemon, `run` or `attach`. The protocol is described in `PROTOCOL.md`.
 //!
 //! | file | subject |
 //! |---|---|
@@ -29,7 +29,8 @@ use crate::sys::Pid;
 pub use client::{Client, ClientError};
 use connection::Connection;
 pub use message::{Answer, Failure, Reason, Request};
-pub(super) use socket::Access;
+pub(crate) use socket::Access;
+use socket::watch_address;
 pub use socket::{default_path, enrolment_path};
 
 /// The most clients at once, and of one user.
@@ -38,60 +39,75 @@ const MAX_CLIENTS_OF_ONE: usize = 16;
 
 /// Names a client for the time of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct ClientId {
-    pub(super) access: Access,
+pub(crate) struct ClientId {
+    pub(crate) access: Access,
     number: u64,
 }
 
 /// A request, and who asks.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) client: ClientId,
-    pub(super) request: Request,
+pub(crate) struct Asked {
+    pub(crate) client: ClientId,
+    pub(crate) request: Request,
     /// Whether the client may change anything.
-    pub(super) trusted: bool,
+    pub(crate) trusted: bool,
+    /// The user that it runs as.
+    pub(crate) user: u32,
     /// The process that connected.
-    pub(super) peer: Pid,
+    pub(crate) peer: Pid,
 }
 
 /// The socket and its clients.
 #[derive(Debug)]
-pub(super) struct Control {
+pub(crate) struct Control {
     listener: UnixListener,
     access: Access,
-    /// Removed when the daemon ends.
-    _name: socket::Name,
+    /// Removed when the daemon ends; none of a socket that is in no file system.
+    _name: Option<socket::Name>,
     clients: Vec<(ClientId, Connection)>,
     next: u64,
 }
 
 impl Control {
     /// Listens at that path.
-    pub(super) fn listen(path: &std::path::Path, access: Access) -> io::Result<Self> {
+    pub(crate) fn listen(path: &std::path::Path, access: Access) -> io::Result<Self> {
         let (listener, name) = socket::listen(path, access)?;
         Ok(Self {
             listener,
             access,
-            _name: name,
+            _name: Some(name),
+            clients: Vec::new(),
+            next: 0,
+        })
+    }
+
+    /// Listens where whoever supervises a process in the foreground is asked, for this process.
+    pub(crate) fn of_watch() -> io::Result<Self> {
+        let listener = UnixListener::bind_addr(&watch_address(Pid(std::process::id() as i32))?)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            access: Access::Trusted,
+            _name: None,
             clients: Vec::new(),
             next: 0,
         })
     }
 
     /// What to wait for.
-    pub(super) fn sources(&self) -> impl Iterator<Item = PollFd<'_>> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = PollFd<'_>> {
         let listener = PollFd::new(self.listener.as_fd(), PollFlags::POLLIN);
         let clients = self.clients.iter().map(|(_, client)| client.source());
         std::iter::once(listener).chain(clients)
     }
 
     /// When the next client has had its time.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.clients.iter().map(|(_, client)| client.deadline()).min()
     }
 
     /// Takes new clients and what the others ask. One whose answer is due is not read before it has it.
-    pub(super) fn attend(&mut self, now: Instant) -> Vec<Asked> {
+    pub(crate) fn attend(&mut self, now: Instant) -> Vec<Asked> {
         self.accept(now);
         let mut asked = Vec::new();
         for (id, client) in &mut self.clients {
@@ -99,10 +115,14 @@ impl Control {
                 Ok(Some(request)) if self.access == Access::All && !request.is_enrolment() => {
                     client.answer(&Answer::Failed(Failure::not_here()), now);
                 }
+                Ok(Some(_)) if self.access == Access::Trusted && !client.is_trusted() => {
+                    client.answer(&Answer::Failed(Failure::not_yours()), now);
+                }
                 Ok(Some(request)) => asked.push(Asked {
                     client: *id,
                     request,
                     trusted: client.is_trusted(),
+                    user: client.user(),
                     peer: client.peer(),
                 }),
                 Ok(None) => {}
@@ -114,7 +134,7 @@ impl Control {
     }
 
     /// Answers a client, if it is still there.
-    pub(super) fn answer(&mut self, client: ClientId, answer: &Answer) {
+    pub(crate) fn answer(&mut self, client: ClientId, answer: &Answer) {
         let now = Instant::now();
         if let Some((_, connection)) = self.clients.iter_mut().find(|(id, _)| *id == client) {
             connection.answer(answer, now);
@@ -126,7 +146,11 @@ impl Control {
             let Ok(connection) = Connection::new(stream, now) else {
                 continue;
             };
-            let of_user = |(_, other): &&(ClientId, Connection)| other.user() == connection.user();
+            // Where everybody may connect and few are heard, those who are not share the room of one.
+            let unheard = |one: &Connection| self.access == Access::Trusted && !one.is_trusted();
+            let of_user = |(_, other): &&(ClientId, Connection)| {
+                other.user() == connection.user() || unheard(other) && unheard(&connection)
+            };
             // What is refused hears it from the end of its connection.
             if self.clients.len() < MAX_CLIENTS
                 && self.clients.iter().filter(of_user).count() < MAX_CLIENTS_OF_ONE

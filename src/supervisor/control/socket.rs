@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Group, chown};
+
+use crate::sys::Pid;
 
 /// The group whose members may ask, besides root.
 const GROUP: &str = "sickbay";
@@ -18,18 +21,20 @@ const ENROLMENT: &str = "enroll.sock";
 
 /// Who may connect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::daemon) enum Access {
+pub(crate) enum Access {
     /// Owner and group.
     Group,
     /// Everybody; for enrolment alone.
     All,
+    /// Everybody may connect, and none is heard but root and the user that listens.
+    Trusted,
 }
 
 impl Access {
     const fn mode(self) -> u32 {
         match self {
             Self::Group => 0o660,
-            Self::All => 0o666,
+            Self::All | Self::Trusted => 0o666,
         }
     }
 }
@@ -65,6 +70,14 @@ pub fn default_path(is_root: bool, variable: impl Fn(&str) -> Option<std::ffi::O
 /// Where processes enrol, of the daemon with that control socket.
 pub fn enrolment_path(control: &Path) -> PathBuf {
     control.with_file_name(ENROLMENT)
+}
+
+/// Where the process that supervises others in the foreground listens. The address is in no file system (unix(7),
+/// "abstract"), so that it needs no directory and leaves nothing behind; it belongs to the network namespace, and is
+/// named after the pid namespace, which ids of processes mean something in.
+pub(super) fn watch_address(front: Pid) -> io::Result<SocketAddr> {
+    let namespace = fs::metadata("/proc/self/ns/pid")?.ino();
+    SocketAddr::from_abstract_name(format!("sickbay/{namespace}/{front}"))
 }
 
 /// Listens there; a socket that nobody listens at is replaced.

@@ -5,7 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
 use super::message::{Answer, Failure, Request};
+use super::socket::watch_address;
+use crate::sys::Pid;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(130);
@@ -57,6 +61,18 @@ impl Client {
         Ok(Self {
             stream,
             path: path.to_owned(),
+        })
+    }
+
+    /// Connects to the process that supervises others in the foreground; none if it is not asked that way.
+    ///
+    /// Anybody may listen under such a name, so who does is looked at.
+    pub fn connect_to_watch(front: Pid) -> Option<Self> {
+        let stream = UnixStream::connect_addr(&watch_address(front).ok()?).ok()?;
+        let listens = getsockopt(&stream, PeerCredentials).ok()?;
+        (listens.pid() == front.0).then(|| Self {
+            stream,
+            path: PathBuf::from(format!("process {front}")),
         })
     }
 

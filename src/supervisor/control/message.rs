@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::sys::Pid;
+use crate::config::{Action, Ladder};
+use crate::ipc::{IsolatedThread, NotSettled};
+use crate::sys::{Pid, Tid};
 
 /// What a client asks.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -41,6 +43,23 @@ pub enum Request {
         /// The service.
         service: String,
     },
+    /// The threads of a service that were taken out of its work after a fault. One of the two names it; whoever watches
+    /// one service in the foreground needs neither.
+    Isolated {
+        /// The service.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// A process of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<Pid>,
+    },
+    /// Decide about a thread that is held.
+    Settle {
+        /// The thread.
+        tid: Tid,
+        /// What to do with it: the first of these that can be done.
+        actions: Ladder,
+    },
 }
 
 /// What it hears.
@@ -55,6 +74,10 @@ pub enum Answer {
     Done,
     /// The directories of the reports.
     Captured(Vec<PathBuf>),
+    /// The threads that were taken out of their service's work.
+    Isolated(Vec<IsolatedThread>),
+    /// What was done with the thread.
+    Settled(Action),
     /// It is not done.
     Failed(Failure),
 }
@@ -77,11 +100,29 @@ impl Request {
 }
 
 impl Failure {
+    /// The answer to whoever is neither root nor the user of the process that was asked.
+    pub(super) fn not_yours() -> Self {
+        Self {
+            reason: Reason::NotPermitted,
+            message: "only root and the user that supervises the process may ask; try again with sudo"
+                .to_owned(),
+        }
+    }
+
     /// The answer to all but enrolment, where everybody may connect.
     pub(super) fn not_here() -> Self {
         Self {
             reason: Reason::NotPermitted,
             message: "this socket is for enrolment alone; ask control.sock".to_owned(),
+        }
+    }
+}
+
+impl From<NotSettled> for Failure {
+    fn from(NotSettled { absent, reason }: NotSettled) -> Self {
+        Self {
+            reason: if absent { Reason::NotFound } else { Reason::Failed },
+            message: reason,
         }
     }
 }
@@ -92,7 +133,7 @@ impl Failure {
 pub enum Reason {
     /// It is no request.
     Malformed,
-    /// There is no such service, or it has no process.
+    /// There is no such service or thread, or the service has no process.
     NotFound,
     /// The client may only read.
     NotPermitted,

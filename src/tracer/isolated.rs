@@ -1,0 +1,137 @@
+//! The threads that were taken out of the service's work, for whoever asks.
+
+use std::path::Path;
+
+use crate::config::Action;
+use crate::ipc::{FromTracer, IsolatedState, IsolatedThread};
+use crate::isolate::watch::waiters;
+use crate::sys::deadline::Deadline;
+use crate::sys::memory::Memory;
+use crate::sys::{Pid, Tid};
+
+use super::hold::Held;
+use super::{HOLD, Tracer, TracerError};
+
+/// The most threads that are remembered and told of. One message holds them all.
+const MAX_TOLD: usize = 24;
+/// The most locks and waiters that are told of one.
+const MAX_LISTED: usize = 4;
+
+/// Those that are held no more: parked, or ended.
+#[derive(Debug, Default)]
+pub(super) struct Isolated(Vec<IsolatedThread>);
+
+impl Isolated {
+    /// One more. Of too many, the first that has ended is forgotten, else the first.
+    pub(super) fn note(&mut self, thread: IsolatedThread) {
+        if self.0.len() >= MAX_TOLD {
+            let ended = self.0.iter().position(|thread| !is_there(thread));
+            self.0.remove(ended.unwrap_or(0));
+        }
+        self.0.push(thread);
+    }
+
+    /// A process has ended, or runs another program.
+    pub(super) fn forget(&mut self, process: Pid) {
+        self.0.retain(|thread| thread.process != process);
+    }
+
+    pub(super) fn get(&self, tid: Tid) -> Option<&IsolatedThread> {
+        self.0.iter().rev().find(|thread| thread.tid == tid)
+    }
+
+    fn list(&self) -> impl Iterator<Item = IsolatedThread> {
+        self.0.iter().cloned().map(|mut thread| {
+            if !is_there(&thread) {
+                thread.state = IsolatedState::Ended;
+            }
+            thread
+        })
+    }
+}
+
+/// Whether the thread still exists: another may have its id once it has ended, and only one that sleeps stays.
+fn is_there(thread: &IsolatedThread) -> bool {
+    let IsolatedThread { process, tid, .. } = thread;
+    let stays = match thread.action {
+        Action::Park => true,
+        Action::Drain => *tid == process.leader(),
+        _ => false,
+    };
+    stays && Path::new(&format!("/proc/{process}/task/{tid}")).exists()
+}
+
+impl Tracer {
+    /// Tells of every thread that is held, was parked or has ended, and who waits for it now.
+    pub(super) fn tell_isolated(&mut self) -> Result<(), TracerError> {
+        let _look = Deadline::after(HOLD);
+        let held = self.held.iter().map(Held::as_it_is);
+        let mut threads: Vec<IsolatedThread> = held.chain(self.isolated.list()).collect();
+        threads.truncate(MAX_TOLD);
+        for thread in &mut threads {
+            let memory = Memory::open(thread.tid);
+            if thread.state != IsolatedState::Ended {
+                let waiting = waiters(thread.process, thread.tid, &memory);
+                thread.waiters = waiting.iter().map(ToString::to_string).collect();
+            }
+            shorten(&mut thread.locks);
+            shorten(&mut thread.waiters);
+        }
+        self.say(FromTracer::Isolated(threads))
+    }
+}
+
+fn shorten(lines: &mut Vec<String>) {
+    let more = lines.len().saturating_sub(MAX_LISTED);
+    if more > 0 {
+        lines.truncate(MAX_LISTED);
+        lines.push(format!("and {more} more"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::sys::SigNo;
+
+    fn thread(tid: i32, action: Action) -> IsolatedThread {
+        IsolatedThread {
+            process: Pid(std::process::id() as i32),
+            tid: Tid(tid),
+            name: "worker".to_owned(),
+            state: IsolatedState::Parked,
+            action,
+            signal: SigNo::SEGV,
+            since: Timestamp::UNIX_EPOCH,
+            until: None,
+            locks: Vec::new(),
+            waiters: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_sleeps_is_told_and_what_ended_is_forgotten_first() {
+        let own = std::process::id() as i32;
+        let mut isolated = Isolated::default();
+        isolated.note(thread(own, Action::Park));
+        isolated.note(thread(own, Action::Exit));
+        let states: Vec<IsolatedState> = isolated.list().map(|thread| thread.state).collect();
+        assert_eq!(states, [IsolatedState::Parked, IsolatedState::Ended]);
+        for _ in 0..MAX_TOLD {
+            isolated.note(thread(own, Action::Unwind));
+        }
+        assert_eq!(isolated.0.len(), MAX_TOLD);
+        assert_eq!(isolated.0[0].action, Action::Park);
+        isolated.forget(Pid(own));
+        assert_eq!(isolated.list().count(), 0);
+    }
+
+    #[test]
+    fn a_long_list_says_that_it_goes_on() {
+        let mut lines = vec!["x".to_owned(); MAX_LISTED + 2];
+        shorten(&mut lines);
+        assert_eq!(lines.last().unwrap(), "and 2 more");
+    }
+}

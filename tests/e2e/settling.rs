@@ -1,0 +1,303 @@
+//! What an operator sees of isolated threads, and decides about one that is held.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{
+    Ended, Outcome, Running, Sickbay, await_that, fixture, is_root, proc, run, skip, spawn, unprivileged,
+};
+
+/// Nobody waits for the end of the probation.
+const HOLD: &str =
+    "[[service]]\nname = \"api\"\non_fault = \"hold\"\n[service.isolation]\nprobation = \"60s\"\n";
+const WORKERS: usize = 4;
+
+/// A verb that asks whoever supervises a thread.
+#[track_caller]
+fn ask(words: &[&str]) -> Outcome {
+    run(Command::new(Sickbay::program()).args(words))
+}
+
+#[track_caller]
+fn settle(tid: i32, action: &str) -> Outcome {
+    ask(&["settle", &tid.to_string(), "--action", action])
+}
+
+#[track_caller]
+fn refused(outcome: &Outcome, code: i32, why: &str) {
+    assert_eq!(outcome.code(), code, "{outcome:#?}");
+    assert!(outcome.stderr.contains(why), "{why}: {outcome:#?}");
+}
+
+/// What `threads` says of a thread; none if it lists no such thread.
+#[track_caller]
+fn listed(words: &[&str], tid: i32) -> Option<Value> {
+    let outcome = ask(&[&["threads", "--json"], words].concat());
+    assert_eq!(outcome.code(), 0, "{outcome:#?}");
+    let threads: Vec<Value> = serde_json::from_str(&outcome.stdout).unwrap();
+    threads.into_iter().find(|thread| thread["tid"] == tid)
+}
+
+/// A program with a thread that is held after its fault.
+struct Scene {
+    sickbay: Sickbay,
+    supervisor: Running,
+    pid: i32,
+    tid: i32,
+}
+
+impl Scene {
+    /// Workers of a C program, of which one faults.
+    fn workers() -> Self {
+        Self::of(Sickbay::new(), &["isolated", "nothing"], "fault 2\n")
+    }
+
+    fn of(sickbay: Sickbay, program: &[&str], request: &str) -> Self {
+        let sickbay = sickbay.configured(HOLD);
+        let mut supervisor = sickbay.start(fixture(program[0]), &program[1..]);
+        supervisor.stdout_line("ready ");
+        let pid = await_that("the program", || {
+            let traced = |pid: &i32| proc::tasks(*pid).first().is_some_and(|task| task.tracer != 0);
+            proc::children(supervisor.pid()).into_iter().find(traced)
+        });
+        supervisor.write(request);
+        let tid = await_that("a held thread", || {
+            let outcome = ask(&["threads", "--json", "--pid", &pid.to_string()]);
+            let threads: Vec<Value> = serde_json::from_str(&outcome.stdout).ok()?;
+            let held = threads
+                .into_iter()
+                .find(|thread| thread["isolated"]["state"] == "held")?;
+            held["tid"].as_i64()
+        });
+        Self {
+            sickbay,
+            supervisor,
+            pid,
+            tid: tid as i32,
+        }
+    }
+
+    #[track_caller]
+    fn isolated(&self) -> Value {
+        let thread = listed(&["--pid", &self.pid.to_string()], self.tid);
+        thread.expect("the thread is listed")["isolated"].clone()
+    }
+
+    /// The settled report says that an operator decided, and what.
+    #[track_caller]
+    fn assert_reported(&self, action: &str) {
+        let report = await_that("a settled report", || {
+            let reports = self.sickbay.reports();
+            reports
+                .into_iter()
+                .find(|report| report.has("threads") && report.text("action.taken") == action)
+        });
+        let reason = report.text("action.reason");
+        assert!(
+            reason.starts_with("on_fault asks for hold; an operator (user id ")
+                && reason.contains(&format!(") asks for {action}")),
+            "{reason}"
+        );
+        assert_eq!(report.text("signal.name"), "SIGSEGV");
+    }
+}
+
+#[test]
+fn a_held_thread_that_is_given_its_signal_dies_of_the_original_fault() {
+    let mut scene = Scene::workers();
+    let isolated = scene.isolated();
+    assert_eq!(isolated["action"], "hold");
+    assert_eq!(isolated["name"], "worker-2");
+    assert_eq!(isolated["locks"], serde_json::json!([]));
+    assert_eq!(isolated["waiters"], serde_json::json!([]));
+    for time in ["since", "until"] {
+        assert!(isolated[time].as_str().unwrap().ends_with('Z'), "{isolated}");
+    }
+    let table = ask(&["threads", "--pid", &scene.pid.to_string()]).stdout;
+    let line = table.lines().find(|line| line.starts_with("worker-2 (")).unwrap();
+    assert!(line.contains("held since SIGSEGV "), "{line}");
+    assert!(line.contains(" ago, which it takes in "), "{line}");
+    assert!(
+        line.ends_with("; holds no lock that was found; nobody is seen to wait for it"),
+        "{line}"
+    );
+
+    let settled = settle(scene.tid, "deliver");
+    assert_eq!(settled.code(), 0, "{settled:#?}");
+    assert_eq!(
+        settled.stderr,
+        format!("sickbay: thread {} is settled by deliver\n", scene.tid)
+    );
+    assert_eq!(scene.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+    scene.assert_reported("deliver");
+    let report = scene.sickbay.only_report();
+    assert_eq!(report.address("signal.address"), 0);
+    assert_eq!(report.text("fault.thread_name"), "worker-2");
+    let whole = |thread: &&Value| thread["registers"].as_object().is_some_and(|set| set.len() > 16);
+    let whole = report.list("threads").iter().filter(whole).count();
+    assert_eq!(whole, WORKERS + 1, "the process that died was copied whole");
+    refused(&settle(scene.tid, "deliver"), 4, "there is no thread");
+}
+
+#[test]
+fn a_held_thread_is_ended_or_put_to_sleep_at_once() {
+    for (action, state) in [("exit", "ended"), ("park", "parked")] {
+        let mut scene = Scene::workers();
+        let settled = settle(scene.tid, action);
+        assert_eq!(settled.code(), 0, "{settled:#?}");
+        scene.assert_reported(action);
+        if action == "exit" {
+            await_that("the end of the thread", || {
+                let tasks = proc::tasks(scene.pid);
+                tasks.iter().all(|task| task.tid != scene.tid).then_some(())
+            });
+        }
+        let isolated = scene.isolated();
+        assert_eq!(isolated["state"], state, "{isolated}");
+        assert_eq!(isolated["action"], action, "{isolated}");
+        if action == "park" {
+            refused(&settle(scene.tid, "exit"), 4, "is not held but parked");
+        }
+        scene.supervisor.write("counts 1\n");
+        scene.supervisor.stdout_line("counts 1: ");
+    }
+}
+
+#[test]
+fn a_held_thread_is_made_to_throw() {
+    let mut scene = Scene::of(Sickbay::new(), &["thrower"], "fault\n");
+    let settled = settle(scene.tid, "isolate");
+    assert_eq!(settled.code(), 0, "{settled:#?}");
+    assert!(settled.stderr.contains("is settled by throw"), "{settled:#?}");
+    let said = scene.supervisor.stdout_line("failed: ");
+    assert!(
+        said.starts_with("SIGSEGV: null pointer dereference at 0x0 in parse_header"),
+        "{said}"
+    );
+    scene.assert_reported("throw");
+    refused(&settle(scene.tid, "throw"), 4, "is not held");
+    scene.supervisor.close_stdin();
+}
+
+/// What cannot be done leaves the thread as it was.
+#[test]
+fn each_refusal_says_why() {
+    let mut scene = Scene::workers();
+    refused(&settle(i32::MAX, "exit"), 4, "there is no thread");
+    let other = proc::tasks(scene.pid)
+        .iter()
+        .find(|task| task.tid != scene.tid)
+        .unwrap()
+        .tid;
+    refused(&settle(other, "exit"), 4, "is not held");
+    let own = std::process::id().cast_signed();
+    refused(&settle(own, "exit"), 4, "is not supervised");
+    refused(&settle(scene.tid, "dance"), 2, "unknown action 'dance'");
+    for (action, why) in [
+        ("throw", "throw is not possible: "),
+        ("suppress", "suppress is for signals that another process sent"),
+        ("rescue,unwind", "rescue is not possible: "),
+    ] {
+        let outcome = settle(scene.tid, action);
+        refused(&outcome, 1, why);
+        refused(&outcome, 1, "is held as before");
+    }
+    let isolated = scene.isolated();
+    assert_eq!(
+        (&isolated["state"], &isolated["action"]),
+        (&"held".into(), &"hold".into())
+    );
+
+    // Another tracer's thread.
+    let mut other = Command::new("strace");
+    if let Some(mut strace) = crate::support::found_in_path("strace")
+        .map(|_| spawn(other.args(["-f", "-o", "/dev/null"]).arg(fixture("ticking"))))
+    {
+        let traced = await_that("a program under strace", || {
+            let traced = |pid: &i32| proc::tasks(*pid).first().is_some_and(|task| task.tracer != 0);
+            proc::children(strace.pid()).into_iter().find(traced)
+        });
+        refused(&settle(traced, "exit"), 4, "is traced by strace");
+        strace.signal(nix::sys::signal::Signal::SIGKILL);
+        strace.ended();
+    }
+    assert_eq!(settle(scene.tid, "deliver").code(), 0);
+    assert_eq!(scene.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+}
+
+#[test]
+fn another_user_settles_nothing() {
+    if !is_root() {
+        return skip("only root can become another user");
+    }
+    let mut scene = Scene::workers();
+    let tid = scene.tid.to_string();
+    for words in [
+        &["settle", &tid, "--action", "deliver"][..],
+        &["threads", "--pid", &scene.pid.to_string()],
+    ] {
+        let outcome = run(unprivileged(Sickbay::program()).args(words));
+        refused(&outcome, 5, "only root and the user that supervises");
+    }
+    assert_eq!(scene.isolated()["state"], "held");
+    assert_eq!(settle(scene.tid, "deliver").code(), 0);
+    assert_eq!(scene.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+}
+
+#[test]
+fn the_daemon_lists_and_settles_what_it_holds() {
+    let mut program = spawn(Command::new(fixture("isolated")).arg("nothing"));
+    let pid: i32 = program.stdout_line("ready ").parse().unwrap();
+    let sickbay = Sickbay::new();
+    let config = sickbay.scratch().join("daemon.toml");
+    let service = HOLD.replace("on_fault", &format!("pid = {pid}\non_fault"));
+    std::fs::write(&config, service).unwrap();
+    let socket = sickbay.scratch().join("control.sock");
+    let named = ["--socket", socket.to_str().unwrap()];
+    let mut command = sickbay.verb("daemon");
+    let _daemon = spawn(command.arg("--config").arg(&config).args(named));
+    proc::await_all_traced(pid);
+    program.write("fault 1\n");
+    let tid = await_that("a held thread", || {
+        let outcome = ask(&[&["threads", "--json", "api"][..], &named].concat());
+        let threads: Vec<Value> = serde_json::from_str(&outcome.stdout).ok()?;
+        let held = threads
+            .into_iter()
+            .find(|thread| thread["isolated"]["state"] == "held")?;
+        Some(held["tid"].as_i64()? as i32)
+    });
+    let process = pid.to_string();
+    let by_pid = [&["--pid", &process][..], &named].concat();
+    assert_eq!(listed(&by_pid, tid).unwrap()["isolated"]["name"], "worker-1");
+    let tid = tid.to_string();
+    let settle = |action: &str| ask(&[&["settle", &tid, "--action", action][..], &named].concat());
+    if is_root() {
+        for (path, mode) in [(sickbay.scratch(), 0o755), (&socket, 0o666)] {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let mut command = unprivileged(Sickbay::program());
+        let outcome = run(command.args(["settle", &tid, "--action", "exit"]).args(named));
+        refused(&outcome, 5, "only root may change");
+    }
+    refused(&settle("throw"), 1, "is held as before");
+    let settled = settle("deliver");
+    assert_eq!(settled.code(), 0, "{settled:#?}");
+    assert_eq!(program.ended(), Ended::Killed(libc::SIGSEGV, false));
+    refused(&settle("deliver"), 4, "no thread");
+}
+
+/// The thread takes its signal when its tracer dies in front of an order.
+#[cfg(feature = "fail-points")]
+#[test]
+fn a_tracer_that_dies_over_an_order_leaves_the_thread_with_its_signal() {
+    let sickbay = Sickbay::new();
+    let mark = sickbay.scratch().join("mark");
+    let sickbay = sickbay
+        .variable("SICKBAY_FAIL", "tracer.settle.asked")
+        .variable("SICKBAY_FAIL_MARK", &mark);
+    let mut scene = Scene::of(sickbay, &["isolated", "nothing"], "fault 2\n");
+    assert_ne!(settle(scene.tid, "park").code(), 0);
+    assert!(mark.exists());
+    assert_eq!(scene.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+}
