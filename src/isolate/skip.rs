@@ -8,6 +8,13 @@
 //!
 //! Before the step, the thread takes its signal. In the step it runs already; the kernel may then end the process by the
 //! SIGTRAP of a step that nobody waits for.
+//!
+//! # What arrives in the step
+//!
+//! A signal that stops the thread in its step is handed back: with that signal blocked, going on with it has the kernel
+//! put it back into the queue it came from, with sender and payload (kernel/signal.c, `ptrace_signal`). It is blocked for the
+//! rest of the step alone. What cannot be blocked, SIGSTOP, and what must not be, a signal that the next instruction may
+//! raise, is put aside and sent again.
 
 use crate::sys::fail;
 use crate::sys::process::bit;
@@ -32,10 +39,20 @@ pub fn skip(thread: Stopped, process: Pid, after: &GeneralRegisters) -> Result<S
     };
     fail::point("isolate.skip.sent");
     let tid = thread.tid();
-    let mut others = Vec::new();
-    let stepped = step(thread, &ready, &mut others);
-    // What arrived in the step was not for it.
-    for signal in others {
+    let mut arrived = Arrived::default();
+    let stepped = step(thread, &ready, &mut arrived);
+    if let (
+        Some(mask),
+        Ok(thread)
+        | Err(Failure {
+            thread: Some(thread), ..
+        }),
+    ) = (arrived.mask, &stepped)
+    {
+        // Failure means that it has died.
+        let _ = thread.set_signal_mask(mask);
+    }
+    for signal in arrived.aside {
         if let Err(error) = send_to_thread(process, tid, signal) {
             log::warn!("{signal} could not be sent to {tid} again: {error}");
         }
@@ -47,6 +64,32 @@ pub fn skip(thread: Stopped, process: Pid, after: &GeneralRegisters) -> Result<S
 struct Before {
     registers: GeneralRegisters,
     siginfo: SigInfo,
+}
+
+/// What arrived in the step, which was not for it.
+#[derive(Default)]
+struct Arrived {
+    /// Signals that are to be sent again.
+    aside: Vec<SigNo>,
+    /// The mask that the thread had before signals were blocked.
+    mask: Option<u64>,
+}
+
+impl Arrived {
+    /// Hands a signal back to the kernel, and has the thread make its step again.
+    fn put_back(&mut self, thread: Stopped, signal: SigNo) -> Result<(), PtraceError> {
+        let mask = thread.signal_mask()?;
+        self.mask.get_or_insert(mask);
+        thread.set_signal_mask(mask | bit(signal))?;
+        thread.single_step(Some(signal))
+    }
+
+    /// Takes a signal away, and has the thread make its step again.
+    fn put_aside(&mut self, thread: Stopped, signal: SigNo) -> Result<(), PtraceError> {
+        wait::consume(&thread);
+        self.aside.push(signal);
+        thread.single_step(None)
+    }
 }
 
 fn prepare(thread: &Stopped, after: &GeneralRegisters) -> Result<Before, Obstacle> {
@@ -63,8 +106,8 @@ fn prepare(thread: &Stopped, after: &GeneralRegisters) -> Result<Before, Obstacl
     Ok(before)
 }
 
-/// Has the thread make its step. Other signals than those of an instruction are put aside.
-fn step(thread: Stopped, before: &Before, others: &mut Vec<SigNo>) -> Result<Stopped, Failure> {
+/// Has the thread make its step.
+fn step(thread: Stopped, before: &Before, arrived: &mut Arrived) -> Result<Stopped, Failure> {
     let tid = thread.tid();
     let lost = |reason: Obstacle| Failure { thread: None, reason };
     let failed = |error: PtraceError| lost(error.into());
@@ -86,9 +129,11 @@ fn step(thread: Stopped, before: &Before, others: &mut Vec<SigNo>) -> Result<Sto
                     thread.set_siginfo(&before.siginfo).map_err(failed)?;
                     return Err(Failure::of(thread, Obstacle::NoProgress(signal)));
                 }
-                wait::consume(&thread);
-                others.push(signal);
-                thread.single_step(None).map_err(failed)?;
+                if signal == SigNo::STOP || signal == SigNo::TRAP || signal.is_hardware() {
+                    arrived.put_aside(thread, signal).map_err(failed)?;
+                } else {
+                    arrived.put_back(thread, signal).map_err(failed)?;
+                }
             }
             Stop::Group(_) | Stop::Trap => thread.single_step(None).map_err(failed)?,
             _ => return Err(lost(Obstacle::Unexpected(stop))),

@@ -1,6 +1,18 @@
 /* skipped: obeys stdin, each line one instruction that faults: load, store, divide, copy (rep movs), push, twice (two loads in
- * a row). Prints what came of it. */
+ * a row). Prints what came of it. A first realtime signal is answered by "signal: VALUE, code CODE, from PID". */
 #include "fixture.h"
+
+#include <signal.h>
+
+static void arrives(int signal, siginfo_t *info, void *context)
+{
+    (void)signal, (void)context;
+    char text[64];
+    int length = snprintf(text, sizeof text, "signal: %d, code %d, from %d\n", info->si_value.sival_int, info->si_code,
+                          info->si_pid);
+    if (write(STDOUT_FILENO, text, length) != length)
+        _exit(1);
+}
 
 static long faulting(const char *line)
 {
@@ -27,6 +39,8 @@ static long faulting(const char *line)
 int main(void)
 {
     char line[32];
+    struct sigaction action = {.sa_sigaction = arrives, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigaction(SIGRTMIN, &action, NULL);
     say("ready %d", getpid());
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
