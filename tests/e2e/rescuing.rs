@@ -21,8 +21,12 @@ struct Memcached {
 
 impl Memcached {
     fn start(configuration: &str) -> Option<Self> {
+        Self::with(Sickbay::new(), configuration)
+    }
+
+    fn with(sickbay: Sickbay, configuration: &str) -> Option<Self> {
         let memcached = found_in_path("memcached")?;
-        let sickbay = Sickbay::new().configured(&format!(
+        let sickbay = sickbay.configured(&format!(
             "[[service]]\nname = \"api\"\n{configuration}\nprobation = \"100ms\"\n"
         ));
         let socket = sickbay.scratch().join("memcached.sock");
@@ -166,4 +170,21 @@ fn memcached_dies_with_its_report_when_its_signal_is_delivered() {
     assert_eq!(report.text("process.comm"), "memcached");
     assert_eq!(memcached.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
     assert_eq!(poisoned.line().unwrap_or_default(), "");
+}
+
+/// The thread takes its own signal when its tracer dies in front of its return.
+#[cfg(feature = "fail-points")]
+#[test]
+fn a_tracer_that_dies_in_front_of_a_rescue_leaves_the_thread_with_its_signal() {
+    let sickbay = Sickbay::new();
+    let mark = sickbay.scratch().join("mark");
+    let sickbay = sickbay
+        .variable("SICKBAY_FAIL", "tracer.rescue.prepared")
+        .variable("SICKBAY_FAIL_MARK", &mark);
+    let Some(mut memcached) = Memcached::with(sickbay, "on_fault = \"rescue\"\n[service.isolation]") else {
+        return skip("memcached is not installed");
+    };
+    memcached.connect().send("get poison\r\n");
+    assert_eq!(memcached.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+    assert!(mark.exists());
 }
