@@ -60,6 +60,8 @@ mod retention;
 mod run;
 mod runtimes;
 mod schema;
+mod services;
+mod settling;
 mod show;
 mod skipping;
 mod stop_rate;
