@@ -52,8 +52,8 @@ use copies::HeldCopy;
 use examining::Examiner;
 use following::Following;
 use hold::Held;
-use refused::Refused;
 use isolated::Isolated;
+use refused::Refused;
 
 /// When audits follow an attachment, and the interval that stays.
 const AUDITS: [Duration; 4] = [
