@@ -32,7 +32,7 @@ pub(super) fn prepare(
     let Copied { capture, files, .. } = copied;
     let source = Files { capture, files };
     let ends = ends(capture, &source)?;
-    let personality = throwing.cxx_personality(&Program {
+    let personalities = throwing.cxx_personalities(&Program {
         process: capture.pid(),
         modules: &capture.facts.modules,
         source: &source,
@@ -45,7 +45,7 @@ pub(super) fn prepare(
         memory: &live,
         area: &area,
     };
-    let from = passage(&outer, personality, reading)?;
+    let from = passage(&outer, &personalities, reading)?;
     let last = outer.frames.len().saturating_sub(1);
     if let Some(lock) = lock.filter(|_| !cleans_up(&outer, from, last, reading)) {
         return Err(format!("{lock}, and no destructor on the way would release it"));

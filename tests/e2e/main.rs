@@ -55,6 +55,7 @@ mod raising;
 mod readme;
 mod real_programs;
 mod remote_calls;
+mod requests;
 mod rescuing;
 mod retention;
 mod run;

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 
+use crate::capture::ModuleFile;
 use crate::diagnose::Image;
 use crate::diagnose::unwind::{FrameModule, OuterFrame, flight};
 use crate::isolate::call::Call;
@@ -18,6 +19,10 @@ use super::{Language, MAX_TEXT, NotRaised, Program, Raised, Scene};
 const THROWS: &[u8] = b"_ZSt21__throw_runtime_errorPKc";
 /// The personality routine of C++.
 const PERSONALITY: &[u8] = b"__gxx_personality_v0";
+/// The personality routine of C, which runs cleanups and lets everything pass: what link-time optimisation gives to functions of
+/// C++ that have nothing else. It is in the library of the compiler, or in the program itself.
+const OF_C: &str = "__gcc_personality_v0";
+const COMPILERS_LIBRARY: &str = "libgcc_s.so";
 /// What CPython offers to its extensions.
 const PYTHON: &str = "PyErr_SetString";
 /// How many files' symbols are remembered.
@@ -29,6 +34,7 @@ const DEPTH: u64 = 64 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Cxx {
     interpreters: ByFile<bool>,
+    of_c: ByFile<Option<u64>>,
     files: Vec<((u32, u32), u64, Symbols)>,
 }
 
@@ -37,6 +43,8 @@ pub(super) struct Cxx {
 struct Symbols {
     throws: u64,
     personality: u64,
+    /// The personality routine of C, where it is in the same file.
+    of_c: Option<u64>,
 }
 
 impl Language for Cxx {
@@ -63,6 +71,7 @@ impl Cxx {
         let symbols = self
             .symbols(&scene.program)
             .ok_or("the process has no C++ library that throws for others")?;
+        let personalities = self.personalities(&scene.program);
         let flight = {
             let interpreters = RefCell::new(&mut self.interpreters);
             let is_boundary = |frame: usize| {
@@ -71,7 +80,7 @@ impl Cxx {
                     is_interpreter(caller, &scene.program, &mut interpreters.borrow_mut())
                 })
             };
-            scene.reading(|reading| flight(scene.outer, symbols.personality, &is_boundary, reading))?
+            scene.reading(|reading| flight(scene.outer, &personalities, &is_boundary, reading))?
         };
         scene.releases(flight.from, flight.to)?;
         scene.allocates_safely(&scene.outer.frames[..flight.from])?;
@@ -90,8 +99,31 @@ impl Cxx {
     }
 
     /// The address of C++'s personality routine in the process.
-    pub(super) fn personality(&mut self, program: &Program<'_>) -> Option<u64> {
+    fn personality(&mut self, program: &Program<'_>) -> Option<u64> {
         Some(self.symbols(program)?.personality)
+    }
+
+    /// The addresses of the personality routines whose frames an exception of C++ may pass.
+    pub(super) fn personalities(&mut self, program: &Program<'_>) -> Vec<u64> {
+        let own = self.symbols(program);
+        let of_cxx = own.map(|symbols| symbols.personality);
+        let of_c = own.and_then(|symbols| symbols.of_c);
+        let of_c = of_c.or_else(|| self.of_library(program));
+        of_cxx.into_iter().chain(of_c).collect()
+    }
+
+    /// The personality routine of C in the compiler's library.
+    fn of_library(&mut self, program: &Program<'_>) -> Option<u64> {
+        let is_library = |module: &ModuleFile| module.file_name().starts_with(COMPILERS_LIBRARY);
+        let place = program.modules.iter().position(is_library)?;
+        let module = &program.modules[place];
+        let found = self.of_c.of(module, || {
+            let image = Image::open(program.source, place).ok()?;
+            let (_, address) = *image.exports(&[OF_C]).ok()?.first()?;
+            let linked = image.address_of_offset(module.offset).ok()??;
+            Some(address.wrapping_sub(linked))
+        });
+        found.map(|offset| module.low.wrapping_add(offset))
     }
 
     /// The two functions' addresses in the process.
@@ -111,17 +143,19 @@ impl Cxx {
         let found = match known {
             Some((.., symbols)) => *symbols,
             None => {
-                let (mut throws, mut personality) = (None, None);
+                let (mut throws, mut personality, mut of_c) = (None, None, None);
                 image
                     .for_each_function(|name, address, _| match name {
                         THROWS => throws = Some(address),
                         PERSONALITY => personality = Some(address),
+                        _ if name == OF_C.as_bytes() => of_c = Some(address),
                         _ => {}
                     })
                     .ok()?;
                 let symbols = Symbols {
                     throws: throws?,
                     personality: personality?,
+                    of_c,
                 };
                 self.files.truncate(MAX_FILES - 1);
                 self.files.insert(0, (module.device, module.inode, symbols));
@@ -132,6 +166,7 @@ impl Cxx {
         Some(Symbols {
             throws: found.throws.wrapping_add(bias),
             personality: found.personality.wrapping_add(bias),
+            of_c: found.of_c.map(|address| address.wrapping_add(bias)),
         })
     }
 }

@@ -136,9 +136,9 @@ impl Throwing {
         self.rust.forget(process);
     }
 
-    /// The address of C++'s personality routine in the process.
-    pub fn cxx_personality(&mut self, program: &Program<'_>) -> Option<u64> {
-        self.cxx.personality(program)
+    /// The addresses of the personality routines in the process whose frames an exception of C++ may pass.
+    pub fn cxx_personalities(&mut self, program: &Program<'_>) -> Vec<u64> {
+        self.cxx.personalities(program)
     }
 }
 

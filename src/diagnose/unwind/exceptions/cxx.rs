@@ -9,22 +9,22 @@ const MAX_NAME: usize = 64;
 /// What a std::runtime_error is, by the names of its types in both C++ libraries.
 const CAUGHT_BY: [&[u8]; 2] = [b"St13runtime_error", b"St9exception"];
 
-/// Finds the innermost start of a std::runtime_error that is caught. `personality` is the routine of C++; `is_boundary`
-/// says of a frame whether its caller knows no exceptions, so that what it catches of any type, it keeps.
+/// Finds the innermost start of a std::runtime_error that is caught. `personalities` are the routines whose frames it may
+/// pass; `is_boundary` says of a frame whether its caller knows no exceptions, so that what it catches of any type, it keeps.
 ///
 /// # Errors
 ///
 /// Why there is none, as a clause of a sentence.
 pub fn flight(
     outer: &OuterFrames,
-    personality: u64,
+    personalities: &[u64],
     is_boundary: &dyn Fn(usize) -> bool,
     reading: Reading<'_>,
 ) -> Result<Flight, String> {
     let frames = &outer.frames;
     let caught = |from| {
         for index in from..frames.len() {
-            let tried = clauses_of(frames, index, from, Some(personality), reading)?;
+            let tried = clauses_of(frames, index, from, personalities, reading)?;
             if takes(&tried, index, is_boundary, reading.memory)? {
                 return Ok(index);
             }

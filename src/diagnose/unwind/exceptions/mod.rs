@@ -118,7 +118,7 @@ fn clauses_of(
     frames: &[OuterFrame],
     index: usize,
     from: usize,
-    personality: Option<u64>,
+    personalities: &[u64],
     reading: Reading<'_>,
 ) -> Result<Tried, Refusal> {
     let outer = &frames[index];
@@ -132,7 +132,8 @@ fn clauses_of(
     let Some(routine) = procedure.personality else {
         return Ok(Tried::default());
     };
-    if personality.is_none() || routine.resolve(reading.memory) != personality {
+    let routine = routine.resolve(reading.memory);
+    if !routine.is_some_and(|routine| personalities.contains(&routine)) {
         return everywhere("is of another language");
     }
     let Some(start) = procedure.lsda else {

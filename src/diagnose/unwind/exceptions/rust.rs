@@ -37,7 +37,7 @@ pub fn panic_flight(
     }
     let caught = |from| {
         for (index, frame) in outer.frames.iter().enumerate().skip(from) {
-            let tried = clauses_of(&outer.frames, index, from, Some(runtime.personality), reading)?;
+            let tried = clauses_of(&outer.frames, index, from, &[runtime.personality], reading)?;
             match tried.clauses.first() {
                 None => {}
                 Some(Clause::Specification) => {
