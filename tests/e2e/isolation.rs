@@ -366,20 +366,50 @@ fn the_operator_reads_one_line() {
 }
 
 #[test]
-fn an_abort_of_a_thread_can_be_isolated_and_one_of_the_heap_never() {
+fn an_abort_of_a_thread_can_be_isolated() {
     let mut subject = Subject::start("nothing", "\"park\"");
     subject.supervisor.write("raise SIGABRT\n");
     let report = subject.report();
     assert_eq!(report.text("action.taken"), "park", "{report:?}");
     subject.ends_by_sigterm();
+}
 
-    let sickbay = Sickbay::new().option("--action", "isolate");
-    let outcome = sickbay.run(fixture("die"), &["double-free"]);
-    assert_eq!(outcome.code(), 128 + libc::SIGABRT, "{outcome:#?}");
-    let report = sickbay.only_report();
-    assert_eq!(report.text("action.taken"), "deliver");
-    let reason = report.text("action.reason");
-    assert!(reason.contains("memory is likely corrupt"), "{reason}");
+#[test]
+fn nothing_is_isolated_where_memory_is_likely_corrupt() {
+    for (way, signal) in [
+        ("double-free", libc::SIGABRT),
+        ("stack-smash", libc::SIGABRT),
+        ("wild-exec", libc::SIGSEGV),
+        ("jump-data", libc::SIGSEGV),
+        ("non-canonical", libc::SIGSEGV),
+    ] {
+        let sickbay = Sickbay::new().option("--action", "throw,unwind,rescue,exit,park,skip");
+        let outcome = sickbay.run(fixture("die"), &[way]);
+        assert_eq!(outcome.code(), 128 + signal, "{way}: {outcome:#?}");
+        let report = sickbay.only_report();
+        assert_eq!(report.text("action.taken"), "deliver", "{way}");
+        let reason = report.text("action.reason");
+        assert!(reason.contains("memory is likely corrupt"), "{way}: {reason}");
+    }
+}
+
+/// What the filter allows is not known, and it may end the process for what it does not.
+#[test]
+fn a_thread_under_a_seccomp_filter_takes_its_signal() {
+    for action in ["exit", "park"] {
+        let mut subject = Subject::start("nothing", &format!("\"{action}\""));
+        subject.command("filter", "filtered");
+        let report = subject.fault();
+        assert_taken(&report, "deliver");
+        let reason = report.text("action.reason");
+        assert!(
+            reason.contains(&format!(
+                "{action} is not possible: a seccomp filter is installed"
+            )),
+            "{reason}"
+        );
+        assert_eq!(subject.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+    }
 }
 
 /// What it holds there names no owner, and nobody would be seen to wait for it; what a handler interrupted is not known.

@@ -8,6 +8,11 @@
  * As a C++ program it has a kind more, guard: a std::lock_guard; and a handler around each turn of a worker. */
 #include "fixture.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
 #include <pthread.h>
 #include <sys/mman.h>
 #include <stdint.h>
@@ -219,6 +224,15 @@ static enum kind kind_by_name(const char *name)
     return NOTHING;
 }
 
+/* Every thread of the process has a seccomp filter then, which allows everything. */
+static void install_filter(void)
+{
+    struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog program = {1, &allow};
+    need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
+    need(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0, "seccomp");
+}
+
 static void obey(const char *line)
 {
     int number;
@@ -246,6 +260,9 @@ static void obey(const char *line)
             _exit(0);
         need(child > 0 && waitpid(child, NULL, 0) == child, "fork");
         say("forked");
+    } else if (strncmp(line, "filter", 6) == 0) {
+        install_filter();
+        say("filtered");
     } else if (strncmp(line, "exec", 4) == 0) {
         execlp("echo", "echo", "executed", NULL);
     }
