@@ -7,6 +7,7 @@
 //! | [`attach`] | takes up every thread of a process, or says why it cannot |
 //! | `children` | which processes a process has started |
 //! | [`disposition`] | whether a signal would end the process |
+//! | `tracees` | everyone, in the order in which they were attached |
 //! | [`waiting`] | which tracee to look at next, so that the cost does not grow with their number |
 //! | `placement` | on which CPU the tracer runs while one thread storms |
 //! | [`stop_rate`] | whether the service stops more often than is good for it |
@@ -23,6 +24,7 @@ pub mod machine;
 mod placement;
 pub mod status;
 pub mod stop_rate;
+mod tracees;
 pub mod waiting;
 
 pub use attach::AttachError;

@@ -12,7 +12,8 @@
 //! * **A sweep** over all, [`PERIOD`] after the first news, and then as often as keeps sweeping below a tenth of the work,
 //!   until one finds nothing and no news came since. It is made of `waitid(P_ALL)`, at 15 ns a tracee up to the first that
 //!   has stopped; a few that storm hide the others only while they are stopped, and answering them is work that has to
-//!   be done. A look at each follows once that has cost as much, or if one that is kept hides the others.
+//!   be done. It hides only those that were attached earlier: once a look at each of these costs no more than the sweep
+//!   has by then, they are looked at, and where one that is kept hides others, all are.
 //!
 //! A thread that is kept in its stop for longer would be reported at each look: looks pass over it, until it dies.
 //!
@@ -30,8 +31,6 @@
 use std::io;
 use std::time::Duration;
 
-use fnv::FnvHashMap;
-
 use crate::sys::news::{self, Alarm, Named, News};
 use crate::sys::process::cpu_time;
 use crate::sys::ptrace::Stopped;
@@ -41,6 +40,7 @@ use crate::sys::wake::Wake;
 use crate::sys::{Pid, Tid};
 
 use super::placement::Placement;
+use super::tracees::Tracees;
 
 /// How many of the recently active tracees are looked at.
 const RECENT: usize = 8;
@@ -55,6 +55,9 @@ const SHARE: u32 = 10;
 const PUT_OFF: u32 = 10;
 /// What a look at one tracee costs.
 const LOOK: Duration = Duration::from_nanos(400);
+/// So many sweeps may leave those out that were attached last, as far as is known: threads born at the same time may have
+/// become known in another order than the kernel's.
+const IN_ORDER: u32 = 16;
 
 /// What the wait came back with.
 #[derive(Debug)]
@@ -82,17 +85,16 @@ struct Active {
 enum Sweep {
     /// None is under way.
     No,
-    /// The kernel looks at all.
-    OfAll,
-    /// Each is looked at; so many are left, from the first on.
+    /// The kernel looks at all; those in front of this place were hidden each time.
+    OfAll(usize),
+    /// Each in front of this place is looked at.
     OfEach(usize),
 }
 
 /// The tracees, in the order in which they are looked at.
 #[derive(Debug)]
 pub struct Waiting {
-    tasks: Vec<Tid>,
-    places: FnvHashMap<Tid, usize>,
+    tracees: Tracees,
     recent: Vec<Active>,
     /// Those that stay in a stop that was reported.
     kept: Vec<Tid>,
@@ -109,6 +111,8 @@ pub struct Waiting {
     /// Whether other threads of this process may take SIGCHLD in our place.
     shared: bool,
     sweep: Sweep,
+    /// How many sweeps relied on the order of the tracees.
+    in_order: u32,
     /// What the last sweep took of our time, and when it ended by that clock.
     swept_in: Duration,
     swept_at: Duration,
@@ -125,8 +129,7 @@ impl Waiting {
     pub fn new() -> io::Result<Self> {
         news::block_signals();
         Ok(Self {
-            tasks: Vec::new(),
-            places: FnvHashMap::default(),
+            tracees: Tracees::default(),
             recent: Vec::with_capacity(RECENT + 1),
             kept: Vec::new(),
             found: Vec::with_capacity(RECENT),
@@ -137,6 +140,7 @@ impl Waiting {
             news: false,
             shared: Tasks::open(Pid(std::process::id() as i32)).is_ok_and(|own| own.count() > 1),
             sweep: Sweep::No,
+            in_order: 0,
             swept_in: Duration::ZERO,
             swept_at: Duration::ZERO,
             put_off: 0,
@@ -146,22 +150,14 @@ impl Waiting {
 
     /// A task is traced from now on.
     pub fn add(&mut self, tid: Tid) {
-        if !self.places.contains_key(&tid) {
-            self.places.insert(tid, self.tasks.len());
-            self.tasks.push(tid);
-        }
+        self.tracees.add(tid);
         self.touch(tid, true);
         self.expect_more();
     }
 
     /// A task is traced no longer.
     pub fn remove(&mut self, tid: Tid) {
-        if let Some(place) = self.places.remove(&tid) {
-            self.tasks.swap_remove(place);
-            if let Some(moved) = self.tasks.get(place) {
-                self.places.insert(*moved, place);
-            }
-        }
+        self.tracees.remove(tid);
         self.recent.retain(|active| active.tid != tid);
         self.let_go_on(tid);
     }
@@ -188,14 +184,14 @@ impl Waiting {
     }
 
     /// Every tracee.
-    pub fn tasks(&self) -> &[Tid] {
-        &self.tasks
+    pub fn tracees(&self) -> impl Iterator<Item = Tid> {
+        self.tracees.iter()
     }
 
     /// Somebody else has taken signals that announced events: look at every tracee next.
     pub fn expect_events(&mut self) {
         self.distrust();
-        self.start(Sweep::OfEach(self.tasks.len()));
+        self.start(Sweep::OfEach(self.tracees.end()));
     }
 
     /// Waits for the next event.
@@ -207,7 +203,7 @@ impl Waiting {
             if let Some(event) = self.continue_sweep() {
                 return Waited::Event(event);
             }
-            if self.tasks.is_empty() {
+            if self.tracees.is_empty() {
                 match wait::peek_any() {
                     Look::Event(event) => return Waited::Event(event),
                     Look::Nobody => return Waited::Nobody,
@@ -308,7 +304,7 @@ impl Waiting {
         if self.shared {
             self.expect_more();
         }
-        self.start(Sweep::OfAll);
+        self.start(Sweep::OfAll(self.tracees.end()));
     }
 
     fn start(&mut self, sweep: Sweep) {
@@ -323,37 +319,44 @@ impl Waiting {
         }
         let began = cpu_time();
         let event = match self.sweep {
-            Sweep::OfEach(left) => self.look_at_each(left),
-            _ => self.look_at_all(),
+            Sweep::OfEach(end) => self.look_at_each(end),
+            Sweep::OfAll(hidden) => self.look_at_all(hidden),
+            Sweep::No => None,
         };
         self.swept_at = cpu_time();
         self.swept_in += self.swept_at.saturating_sub(began);
         self.note_found(event)
     }
 
-    fn look_at_all(&mut self) -> Option<Event> {
+    fn look_at_all(&mut self, hidden: usize) -> Option<Event> {
         let Look::Event(event) = wait::peek_any() else {
             self.sweep = Sweep::No;
             return None;
         };
         if is_kept(&self.kept, &event) {
             // It hides all others from such a look.
-            return self.look_at_each(self.tasks.len());
+            return self.look_at_each(self.tracees.end());
         }
-        let each = LOOK.saturating_mul(u32::try_from(self.tasks.len()).unwrap_or(u32::MAX));
-        if self.swept_in > each {
-            self.sweep = Sweep::OfEach(self.tasks.len());
-        }
+        let hidden = hidden.min(self.tracees.place(event.tid()).unwrap_or(hidden));
+        let each = LOOK.saturating_mul(u32::try_from(hidden).unwrap_or(u32::MAX));
+        self.sweep = if self.swept_in < each {
+            Sweep::OfAll(hidden)
+        } else if self.in_order < IN_ORDER {
+            self.in_order += 1;
+            Sweep::OfEach(hidden)
+        } else {
+            self.in_order = 0;
+            Sweep::OfEach(self.tracees.end())
+        };
         Some(event)
     }
 
-    /// From the last on, so that one that takes the place of one that has ended was looked at already.
-    fn look_at_each(&mut self, left: usize) -> Option<Event> {
-        let mut left = left.min(self.tasks.len());
-        while left > 0 {
-            left -= 1;
-            if let Some(event) = peek(&self.kept, self.tasks[left]) {
-                self.sweep = Sweep::OfEach(left);
+    /// From the last on. A place only ever moves to the front, so that nobody is left out.
+    fn look_at_each(&mut self, mut end: usize) -> Option<Event> {
+        while let Some((place, tid)) = self.tracees.before(end) {
+            end = place;
+            if let Some(event) = peek(&self.kept, tid) {
+                self.sweep = Sweep::OfEach(end);
                 return Some(event);
             }
         }
@@ -396,7 +399,7 @@ impl Waiting {
         };
         if let Some(first) = self.recent.first_mut().filter(|first| first.tid == tid) {
             *first = active;
-        } else if self.places.contains_key(&tid) && !self.kept.contains(&tid) {
+        } else if self.tracees.contains(tid) && !self.kept.contains(&tid) {
             self.recent.retain(|active| active.tid != tid);
             self.recent.insert(0, active);
             self.recent.truncate(RECENT);

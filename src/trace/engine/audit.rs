@@ -64,7 +64,7 @@ impl Engine {
     }
 
     fn forget_strays(&mut self) {
-        let known = self.waiting.tasks().iter().copied();
+        let known = self.waiting.tracees();
         let strays: Vec<Tid> = known.filter(|tid| !wait::is_tracee(*tid)).collect();
         for tid in strays {
             self.drop_thread(tid);

@@ -24,7 +24,7 @@ impl Engine {
         self.is_leaving = true;
         let deadline = Instant::now() + LONGEST;
         while Instant::now() < deadline {
-            for tid in self.waiting.tasks().to_vec() {
+            for tid in self.waiting.tracees().collect::<Vec<_>>() {
                 if let Some(event) = wait::peek(tid) {
                     self.part(event);
                 }
