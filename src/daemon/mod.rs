@@ -166,6 +166,7 @@ impl Daemon {
         let due = [
             Some(self.next_census),
             starting,
+            (self.stage != Stage::Running).then(|| self.notifier.next_extension()),
             self.recording.deadline(),
             sockets.filter_map(Control::deadline).min(),
             self.next_answer(),
@@ -280,6 +281,9 @@ impl Daemon {
             for service in &mut self.services {
                 service.watch.ask(now);
             }
+        }
+        if self.stage != Stage::Running {
+            self.notifier.extend(now);
         }
         self.notifier.status(&self.status());
         // A tracer that is silent for too long is ended by its watch; until then nothing is wrong that a restart of

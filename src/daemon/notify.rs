@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
+/// How much longer a start or a stop that goes on may take, from now on.
+const EXTENSION: Duration = Duration::from_secs(20);
+
 /// The service manager's end of the protocol.
 #[derive(Debug)]
 pub(super) struct Notifier {
@@ -11,6 +14,7 @@ pub(super) struct Notifier {
     /// How often it wants a sign of life; half of what it allows.
     watchdog: Option<Duration>,
     next_sign: Instant,
+    next_extension: Instant,
 }
 
 impl Notifier {
@@ -19,6 +23,7 @@ impl Notifier {
             status: String::new(),
             watchdog: manager::watchdog().map(|limit| limit / 2),
             next_sign: Instant::now(),
+            next_extension: Instant::now(),
         }
     }
 
@@ -37,6 +42,20 @@ impl Notifier {
     /// It lets go of everything, and ends.
     pub(super) fn stopping(&self) {
         manager::tell(&[("STOPPING", "1")]);
+    }
+
+    /// A start or a stop goes on: a report that is being written is no reason to be ended.
+    pub(super) fn extend(&mut self, now: Instant) {
+        if now >= self.next_extension {
+            self.next_extension = now + EXTENSION / 2;
+            let extension = EXTENSION.as_micros().to_string();
+            manager::tell(&[("EXTEND_TIMEOUT_USEC", &extension)]);
+        }
+    }
+
+    /// When to say so again, if it still goes on.
+    pub(super) fn next_extension(&self) -> Instant {
+        self.next_extension
     }
 
     /// One line for `systemctl status`; said when it changes.

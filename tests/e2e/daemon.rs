@@ -383,6 +383,7 @@ fn the_service_manager_hears_everything_in_order() {
             .env("NOTIFY_SOCKET", &socket)
             .env("WATCHDOG_USEC", "400000"),
     );
+    manager.expect("EXTEND_TIMEOUT_USEC=");
     manager.expect("READY=1");
     proc::await_all_traced(program.pid());
     manager.expect("STATUS=1 service, 1 process, 5 threads supervised");
