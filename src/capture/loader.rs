@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use crate::sys::memory::{Memory, Span};
+use crate::sys::memory::{Memory, PAGE, Span};
 
 use super::{Blob, Capture, MemoryRange, Purpose};
 
@@ -26,7 +26,6 @@ const NAME: u64 = 128;
 /// The longest name, `PATH_MAX`.
 const MAX_NAME: usize = 4096;
 
-const PAGE: u64 = 4096;
 const WORD: usize = 8;
 /// `struct elf64_phdr`: its size, and the places of fields.
 const HEADER: usize = 56;

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use crate::sys::memory::{Memory, Span};
+use crate::sys::memory::{Memory, PAGE, Span};
 use crate::sys::regs::GeneralRegisters;
 use crate::sys::{Tid, robust};
 
@@ -31,7 +31,6 @@ const STACK_SEARCHED: usize = 64 << 10;
 const MEMORY_SEARCHED: usize = 4 << 20;
 /// The longest piece of that which is read at once.
 const PIECE: usize = 256 << 10;
-const PAGE: u64 = 4096;
 const WORD: usize = 8;
 
 /// Where a mutex has the id of its owner (`__owner`), and a rwlock that of its writer (`__cur_writer`), on 64-bit

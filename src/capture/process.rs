@@ -18,7 +18,7 @@ use super::{Blob, Capture, OpenFile};
 /// The most that is read of one /proc file. Maps of 65,530 mappings take about 8 MiB.
 pub(super) const MAX_FILE: u64 = 16 << 20;
 /// What most of these files fit in.
-const PAGE: usize = 4096;
+const USUAL: usize = 4096;
 /// The most that is kept of a command line.
 const MAX_CMDLINE: usize = 64 << 10;
 /// The most open files that are listed.
@@ -171,7 +171,7 @@ impl Capture {
 ///
 /// Room for a page saves the small reads by which an empty buffer grows: a fifth of the cost of a thread's stat.
 pub(super) fn read_bounded(path: &str, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(PAGE);
+    let mut bytes = Vec::with_capacity(USUAL);
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -12,8 +12,8 @@ use std::os::unix::fs::FileExt;
 
 use super::extent::Wanted;
 use crate::report::core::{Contents, Pieces};
+use crate::sys::memory::PAGE;
 
-const PAGE: u64 = 4096;
 /// The size of an entry of `/proc/PID/pagemap` (proc(5)), bytes.
 const ENTRY: u64 = 8;
 /// Bits of an entry: the page is in memory; it is in swap.

@@ -12,7 +12,8 @@ use super::Tid;
 
 /// Ranges per call, the kernel's own limit (`UIO_MAXIOV`).
 const BATCH: usize = 1024;
-const PAGE: u64 = 4096;
+/// The smallest page, bytes: memory is readable or not in units of it.
+pub const PAGE: u64 = 4096;
 
 /// A range of addresses in the other process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

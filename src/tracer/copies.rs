@@ -20,7 +20,7 @@ use crate::capture::{Capture, Phase};
 use crate::config::{CoreExtent, Format};
 use crate::isolate::snapshot::{self, Failed, Snapshot};
 use crate::service::cgroups::Cgroups;
-use crate::sys::memory::Memory;
+use crate::sys::memory::{Memory, PAGE};
 use crate::sys::{Pid, process};
 use crate::trace::Fault;
 
@@ -34,7 +34,6 @@ const LINGER: Duration = Duration::from_secs(3600);
 const STEP: &str = "core.zst";
 /// How far up the limits of control groups are looked at.
 const MAX_GROUPS: usize = 16;
-const PAGE: u64 = 4096;
 
 /// A copied process, and the end of the pipe that tells when it is needed no longer.
 #[derive(Debug)]

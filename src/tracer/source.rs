@@ -8,12 +8,11 @@ use std::os::unix::fs::FileExt;
 use crate::capture::Capture;
 use crate::diagnose::unwind::{MemorySource, OuterFrames, TableCache, Unwinder};
 use crate::diagnose::{AddressSpace, ModuleSource};
-use crate::sys::memory::Memory;
+use crate::sys::memory::{Memory, PAGE};
 use crate::sys::ptrace::Stopped;
 
 /// Pages that are remembered: a walk reads words of few, over and over.
 const MAX_PAGES: usize = 64;
-const PAGE: u64 = 4096;
 
 /// The memory of a stopped thread, read a page at a time. It is good for one look: other threads may write to it.
 pub(super) struct Live<'a> {
