@@ -117,7 +117,7 @@ causes! {
     /// A key on, or the hang-up of, the controlling terminal.
     Terminal = "sent from the terminal",
     /// SIGABRT from the service manager.
-    Watchdog = "service manager's watchdog",
+    Watchdog = "systemd watchdog",
     /// Another process sent the signal.
     SentByProcess = "sent by another process",
     /// The process sent the signal to itself.

@@ -86,8 +86,7 @@ fn by_other(subject: &Subject<'_>, sender: &Sender<'_>) -> Finding {
     };
     let by_manager = pid == Pid(1) || sender.comm == Some("systemd");
     if signal == SigNo::ABRT && by_manager {
-        let detail =
-            format!("{signal} from the service manager, {who}: the systemd watchdog or a timeout ran out");
+        let detail = format!("{signal} from the service manager, {who}: its watchdog or a timeout ran out");
         return Finding::new(Cause::Watchdog, detail);
     }
     Finding::new(Cause::SentByProcess, format!("{signal} was sent by {who}"))

@@ -75,6 +75,9 @@ fn a_service_that_crashes_and_restarts() {
     assert_eq!(report["service"]["name"], "till");
     assert_eq!(report["service"]["unit"], "crashy.service");
     machine.await_traced(machine.main_pid("crashy.service"));
+    // Said once, before the service was started for the first time; not of a restart.
+    let log = machine.log();
+    assert_eq!(log.matches("is not running").count(), 1, "{log}");
     // The unit is hardened, and nothing is missing for it.
     assert_eq!(report["incomplete"], serde_json::Value::Null, "{report:#?}");
     let status = machine.must(&["sickbay", "status"]);
