@@ -5,6 +5,7 @@
 //! | [`journal`] | one structured entry for each incident |
 //! | `metrics` | numbers for monitoring |
 //! | [`notify`] | what the service manager is told |
+//! | `refusals` | users whose enrolments are refused again and again |
 //! | [`reload`] | another configuration, without letting go of what stays configured |
 //! | `requests` | what they ask, and when their answer is due |
 //! | [`settings`] | where the configuration comes from, and what of it the daemon uses |
@@ -16,6 +17,7 @@
 mod journal;
 mod metrics;
 mod notify;
+mod refusals;
 mod reload;
 mod requests;
 mod settings;
@@ -43,6 +45,7 @@ use crate::sys::{SigNo, fail};
 use journal::Journal;
 use metrics::Counters;
 use notify::Notifier;
+use refusals::Refusals;
 use requests::Pending;
 pub use settings::{Settings, SettingsError};
 
@@ -73,6 +76,7 @@ pub struct Daemon {
     enrolment: Option<Control>,
     pending: Vec<Pending>,
     orders: Orders,
+    refusals: Refusals,
     counters: Counters,
     since: Timestamp,
     stage: Stage,
@@ -114,6 +118,7 @@ impl Daemon {
             enrolment: listen(socket.map(enrolment_path).as_deref(), Access::All),
             pending: Vec::new(),
             orders: Orders::default(),
+            refusals: Refusals::default(),
             counters: Counters::default(),
             since: Timestamp::now(),
             stage: Stage::Starting(now + READY),
@@ -222,11 +227,10 @@ impl Daemon {
     fn look(&mut self) {
         let now = Instant::now();
         for service in &mut self.services {
-            let before = service.absent().cloned();
             if let Err(error) = service.look(&mut self.surroundings, now) {
                 log::error!("{}: {error}", service.name());
             }
-            if let Some(absent) = service.absent().filter(|absent| Some(*absent) != before.as_ref()) {
+            if let Some(absent) = service.news_of_absence(now).map(ToString::to_string) {
                 log::info!("{}: {absent}", service.name());
             }
         }

@@ -201,7 +201,17 @@ impl Daemon {
             }
             Request::Enroll { service } => {
                 let process = asked.peer;
-                self.enroll(&service, process, now)?;
+                if !asked.trusted && self.refusals.are_too_many(asked.user, now) {
+                    return Err(Failure {
+                        reason: Reason::NotPermitted,
+                        message: format!(
+                            "too many enrolments of user {} were refused; try again in a minute",
+                            asked.user
+                        ),
+                    });
+                }
+                self.enroll(&service, process, now)
+                    .inspect_err(|_| self.refusals.note(asked.user, now))?;
                 let until = now + ENROLMENT;
                 Ok(Some(What::Enroll {
                     service,

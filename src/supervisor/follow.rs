@@ -18,6 +18,8 @@ use super::watch::{News, Refusal, Watch};
 const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the other services are looked at, whatever notices say.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+/// How long nobody may be there after somebody was, and count as a restart; less than [`LOOK_INTERVAL`].
+const RESTART: Duration = Duration::from_secs(8);
 /// How long after notices were not to be had the next look comes.
 const WITHOUT_NOTICES: Duration = Duration::from_secs(1);
 /// The most refused processes of one service that are remembered.
@@ -39,6 +41,10 @@ pub(crate) struct Followed {
     members: HashMap<Pid, Member>,
     refused: HashMap<Pid, Refused>,
     absent: Option<Absent>,
+    /// Since when nobody is there, after somebody was.
+    absent_since: Option<Instant>,
+    /// What has been said of nobody being there.
+    absence_said: Option<Absent>,
     looked: bool,
     next_look: Option<Instant>,
     released: bool,
@@ -110,6 +116,8 @@ impl Followed {
             members: HashMap::new(),
             refused: HashMap::new(),
             absent: None,
+            absent_since: None,
+            absence_said: None,
             looked: false,
             released: false,
             reports: 0,
@@ -133,6 +141,17 @@ impl Followed {
 
     /// Why there is no process now.
     pub(crate) fn absent(&self) -> Option<&Absent> {
+        self.absent.as_ref()
+    }
+
+    /// Why there is no process now, if that is worth a line and has not had one. Whoever restarts is back before the
+    /// next regular look, and has none.
+    pub(crate) fn news_of_absence(&mut self, now: Instant) -> Option<&Absent> {
+        let restarts = |since: Instant| now.duration_since(since) < RESTART;
+        if self.absent == self.absence_said || self.absent_since.is_some_and(restarts) {
+            return None;
+        }
+        self.absence_said.clone_from(&self.absent);
         self.absent.as_ref()
     }
 
@@ -190,6 +209,10 @@ impl Followed {
         let target = self.watch.service().target.as_ref();
         if !matches!(target, Some(Target::Unit(_) | Target::Cgroup(_))) {
             return Err("only a service that is named by unit or cgroup can be enrolled for".to_owned());
+        }
+        let known = self.members.get(&process).copied();
+        if known.is_some() && known == Member::read(process) {
+            return Ok(());
         }
         self.next_look = Some(now);
         self.look(surroundings, now).map_err(|error| error.to_string())?;
@@ -254,9 +277,13 @@ impl Followed {
         let found = match finder.members(surroundings.cgroups.as_ref()) {
             Ok(members) => {
                 self.absent = None;
+                self.absent_since = None;
                 members
             }
             Err(absent) => {
+                if self.absent.is_none() && !self.members.is_empty() {
+                    self.absent_since = Some(now);
+                }
                 self.absent = Some(absent);
                 Vec::new()
             }

@@ -16,13 +16,13 @@ use crate::support::{
 };
 
 /// A daemon with a configuration that the test can change.
-struct Scene {
-    sickbay: Sickbay,
+pub(crate) struct Scene {
+    pub(crate) sickbay: Sickbay,
     config: PathBuf,
 }
 
 impl Scene {
-    fn configured(text: &str) -> Self {
+    pub(crate) fn configured(text: &str) -> Self {
         let sickbay = Sickbay::new();
         let config = sickbay.scratch().join("daemon.toml");
         std::fs::write(&config, text).unwrap();
@@ -33,7 +33,7 @@ impl Scene {
         std::fs::write(&self.config, text).unwrap();
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.sickbay.scratch().join("control.sock")
     }
 
@@ -45,25 +45,25 @@ impl Scene {
     }
 
     /// A verb that asks the daemon.
-    fn ask(&self, words: &[&str]) -> Outcome {
+    pub(crate) fn ask(&self, words: &[&str]) -> Outcome {
         let mut command = Command::new(Sickbay::program());
         run(command.args(words).arg("--socket").arg(self.socket()))
     }
 
     /// What the daemon says of a service.
-    fn status(&self, service: &str) -> Value {
+    pub(crate) fn status(&self, service: &str) -> Value {
         let outcome = self.ask(&["status", "--json", service]);
         assert_eq!(outcome.code(), 0, "{outcome:#?}");
         serde_json::from_str(&outcome.stdout).unwrap()
     }
 
-    fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         spawn(&mut self.command())
     }
 }
 
 /// Workers that fault after a line on stdin.
-fn workers() -> Running {
+pub(crate) fn workers() -> Running {
     let mut program = spawn(Command::new(fixture("workers")).args(["4", "2", "stdin"]));
     program.stdout_line("ready");
     program
@@ -396,130 +396,4 @@ fn the_service_manager_hears_everything_in_order() {
     manager.expect("STOPPING=1");
     assert_eq!(daemon.finish().code(), 0);
     proc::assert_let_go(program.pid());
-}
-
-/// A control group of this test, below the root of the hierarchy; removed with it.
-struct Group {
-    directory: PathBuf,
-}
-
-impl Group {
-    fn new() -> Option<Self> {
-        let root = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-            .map(Path::new)
-            .into_iter()
-            .find(|root| root.join("cgroup.procs").exists())?;
-        let directory = root.join(format!("sickbay-test-{}", std::process::id()));
-        std::fs::create_dir(&directory).ok()?;
-        Some(Self { directory })
-    }
-
-    fn take(&self, pid: i32) {
-        std::fs::write(self.directory.join("cgroup.procs"), pid.to_string()).unwrap();
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let emptied = || std::fs::remove_dir(&self.directory).is_ok().then_some(());
-        await_that("the control group to be empty", emptied);
-    }
-}
-
-#[test]
-fn a_control_group_is_attached_and_followed() {
-    let Some(group) = is_root().then(Group::new).flatten() else {
-        return skip("no right to make a control group");
-    };
-    let path = format!("/{}", group.directory.file_name().unwrap().to_str().unwrap());
-    let sickbay = Sickbay::new();
-    let empty = crate::support::run(sickbay.verb("attach").args(["--cgroup", &path]));
-    assert_eq!(empty.code(), 4, "{empty:#?}");
-    assert!(empty.stderr.contains("has no processes"), "{empty:#?}");
-
-    let mut first = workers();
-    group.take(first.pid());
-    let mut supervisor = spawn(sickbay.verb("attach").args(["--cgroup", &path]));
-    assert_eq!(
-        supervisor.stderr_line("sickbay: attached: "),
-        "1 process, 5 threads"
-    );
-    first.write("go\n");
-    assert_eq!(first.ended(), Ended::Killed(libc::SIGSEGV, false));
-    let report = sickbay.awaited_report();
-    assert_eq!(report.text("service.name"), path.trim_start_matches('/'));
-
-    // Empty once, the group has its next process announced.
-    let second = workers();
-    group.take(second.pid());
-    proc::await_all_traced(second.pid());
-    supervisor.signal(Signal::SIGINT);
-    assert_eq!(supervisor.finish().code(), 0);
-    proc::assert_let_go(second.pid());
-    drop(second);
-}
-
-/// A shell that joins the group and then becomes a program by way of `enroll`.
-fn enrolling(scene: &Scene, group: &Group, service: &str, program: &[&str]) -> Outcome {
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", "echo $$ >\"$0\" && exec \"$@\""]);
-    shell.arg(group.directory.join("cgroup.procs"));
-    shell
-        .arg(Sickbay::program())
-        .args(["enroll", "--service", service]);
-    shell.arg("--socket").arg(scene.socket()).arg("--");
-    run(shell.arg(fixture(program[0])).args(&program[1..]))
-}
-
-#[test]
-fn an_enrolled_program_is_traced_from_its_first_instruction() {
-    let Some(group) = is_root().then(Group::new).flatten() else {
-        return skip("no right to make a control group");
-    };
-    let path = format!("/{}", group.directory.file_name().unwrap().to_str().unwrap());
-    let scene = Scene::configured(&format!("[[service]]\nname = \"group\"\ncgroup = \"{path}\"\n"));
-    // Without a daemon it is said, and the program starts all the same.
-    let alone = enrolling(&scene, &group, "group", &["die", "abort"]);
-    assert_eq!(alone.ended, Ended::Killed(libc::SIGABRT, false), "{alone:#?}");
-    assert_eq!(alone.messages().len(), 1, "{alone:#?}");
-    assert!(alone.stderr.contains("no daemon listens"), "{alone:#?}");
-
-    let mut daemon = scene.start();
-    daemon.stderr_line("sickbay: group: ");
-    let enrolled = enrolling(&scene, &group, "group", &["die", "null-write"]);
-    assert_eq!(
-        enrolled.ended,
-        Ended::Killed(libc::SIGSEGV, false),
-        "{enrolled:#?}"
-    );
-    assert!(enrolled.messages().is_empty(), "{enrolled:#?}");
-    let report = scene.sickbay.awaited_report();
-    assert_eq!(report.text("service.name"), "group");
-    assert_eq!(report.text("signal.name"), "SIGSEGV");
-    assert_eq!(report.text("process.comm"), "die");
-
-    let unknown = enrolling(&scene, &group, "other", &["die", "exit"]);
-    assert!(
-        unknown.stderr.contains("no service 'other' is configured"),
-        "{unknown:#?}"
-    );
-    let mut foreign = Command::new(Sickbay::program());
-    foreign
-        .args(["enroll", "--service", "group", "--socket"])
-        .arg(scene.socket());
-    let foreign = run(foreign.args(["--", "/bin/true"]));
-    assert_eq!(foreign.code(), 0, "{foreign:#?}");
-    assert!(
-        foreign
-            .stderr
-            .contains("it is not in the service's control group"),
-        "{foreign:#?}"
-    );
-
-    // The socket that is open to all answers nothing else.
-    let mut client = UnixStream::connect(scene.socket().with_file_name("enroll.sock")).unwrap();
-    client.write_all(b"{\"verb\":\"status\"}\n").unwrap();
-    let mut answer = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(client), &mut answer).unwrap();
-    assert!(answer.contains("not_permitted"), "{answer}");
 }

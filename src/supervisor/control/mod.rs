@@ -36,6 +36,8 @@ pub use socket::{default_path, enrolment_path};
 /// The most clients at once, and of one user.
 const MAX_CLIENTS: usize = 64;
 const MAX_CLIENTS_OF_ONE: usize = 16;
+/// The most clients that are taken, or turned away, in one turn: the others wait, and so does not the daemon.
+const MAX_NEW: usize = 64;
 
 /// Names a client for the time of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,7 +144,10 @@ impl Control {
     }
 
     fn accept(&mut self, now: Instant) {
-        while let Ok((stream, _)) = self.listener.accept() {
+        for _ in 0..MAX_NEW {
+            let Ok((stream, _)) = self.listener.accept() else {
+                return;
+            };
             let Ok(connection) = Connection::new(stream, now) else {
                 continue;
             };
@@ -163,5 +168,27 @@ impl Control {
                 self.clients.push((id, connection));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_crowd_is_taken_in_turns_and_leaves_room_for_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let mut control = Control::listen(&path, Access::All).unwrap();
+        let crowd: Vec<UnixStream> = (0..MAX_NEW + 10)
+            .map(|_| UnixStream::connect(&path).unwrap())
+            .collect();
+        control.attend(Instant::now());
+        assert_eq!(control.clients.len(), MAX_CLIENTS_OF_ONE);
+        let mut listener = [PollFd::new(control.listener.as_fd(), PollFlags::POLLIN)];
+        let waiting = nix::poll::poll(&mut listener, nix::poll::PollTimeout::ZERO).unwrap();
+        assert_eq!(waiting, 1, "the rest is left for the next turn");
+        drop(crowd);
     }
 }
