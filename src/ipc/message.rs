@@ -274,4 +274,6 @@ pub struct ProcessEnd {
     pub time_us: i64,
     /// Exit status, or the signal that ended it.
     pub status: ExitStatus,
+    /// What its control group says of a kill for memory.
+    pub out_of_memory: Option<String>,
 }

@@ -32,21 +32,37 @@ impl Cgroups {
         Self::in_mounts(&fs::read_to_string("/proc/self/mountinfo").ok()?)
     }
 
+    /// The older hierarchy in which memory is counted, if it is mounted.
+    pub fn of_memory() -> Option<Self> {
+        Self::memory_in_mounts(&fs::read_to_string("/proc/self/mountinfo").ok()?)
+    }
+
+    fn memory_in_mounts(mountinfo: &str) -> Option<Self> {
+        Self::find(mountinfo, "cgroup", "memory", ":memory:")
+    }
+
     fn in_mounts(mountinfo: &str) -> Option<Self> {
-        let find = |kind: &str, option: &str, line| {
-            let mount = mountinfo.lines().find_map(|mount| {
-                let (place, how) = mount.split_once(" - ")?;
-                let mut how = how.split(' ');
-                let fits = how.next() == Some(kind) && how.nth(1)?.split(',').any(|one| one == option);
-                fits.then(|| place.split(' ').nth(4)).flatten()
-            });
-            mount.map(|root| Self {
-                root: root.into(),
-                line,
-            })
+        let anything = |kind, line| {
+            ["rw", "ro"]
+                .iter()
+                .find_map(|option| Self::find(mountinfo, kind, option, line))
         };
-        let anything = |kind, line| ["rw", "ro"].iter().find_map(|option| find(kind, option, line));
-        anything("cgroup2", "0::").or_else(|| find("cgroup", "name=systemd", ":name=systemd:"))
+        anything("cgroup2", "0::")
+            .or_else(|| Self::find(mountinfo, "cgroup", "name=systemd", ":name=systemd:"))
+    }
+
+    /// The hierarchy of that kind whose file system has that option.
+    fn find(mountinfo: &str, kind: &str, option: &str, line: &'static str) -> Option<Self> {
+        let root = mountinfo.lines().find_map(|mount| {
+            let (place, how) = mount.split_once(" - ")?;
+            let mut how = how.split(' ');
+            let fits = how.next() == Some(kind) && how.nth(1)?.split(',').any(|one| one == option);
+            fits.then(|| place.split(' ').nth(4)).flatten()
+        })?;
+        Some(Self {
+            root: root.into(),
+            line,
+        })
     }
 
     /// The directory of a group, given by its path from the root of the hierarchy. A path that leaves the
@@ -67,14 +83,13 @@ impl Cgroups {
 
     /// The directory of a unit's group, if it has one now.
     pub fn of_unit(&self, unit: &str) -> Option<PathBuf> {
-        let usual = self.root.join("system.slice").join(unit);
-        if usual.is_dir() {
-            return Some(usual);
-        }
-        self.slices()
-            .into_iter()
-            .map(|slice| slice.join(unit))
-            .find(|directory| directory.is_dir())
+        let names = group_names(unit);
+        let in_slice = |slice: &Path| {
+            let mut places = names.iter().map(|name| slice.join(name));
+            places.find(|directory| directory.is_dir())
+        };
+        in_slice(&self.root.join("system.slice"))
+            .or_else(|| self.slices().iter().find_map(|slice| in_slice(slice)))
     }
 
     /// The directories in which units' groups are: the root and every slice.
@@ -97,6 +112,17 @@ impl Cgroups {
             .find_map(|line| Some(line.split_once(self.line)?.1))?;
         Some(path.into())
     }
+}
+
+/// What the group of a unit may be called: as the unit, or escaped. systemd puts a `_` before what would be taken for a
+/// file of the kernel, such as `memory.service`.
+pub(super) fn group_names(unit: &str) -> [String; 2] {
+    [unit.to_owned(), format!("_{unit}")]
+}
+
+/// The unit that a group of that name belongs to.
+pub(super) fn unescaped(group: &str) -> &str {
+    group.strip_prefix('_').unwrap_or(group)
 }
 
 /// The file whose change tells that the group in that directory got its first process or lost its last.
@@ -181,6 +207,8 @@ mod tests {
             .join("\n");
         assert_eq!(root(&old), Some("/sys/fs/cgroup/systemd".into()));
         assert_eq!(root(""), None);
+        let memory = Cgroups::memory_in_mounts(HYBRID).map(|found| found.root);
+        assert_eq!(memory, Some("/sys/fs/cgroup/memory".into()));
     }
 
     #[test]
@@ -189,6 +217,7 @@ mod tests {
             ("system.slice/api.service", "1\n"),
             ("system.slice/system-db.slice/db@1.service/worker", "2\n"),
             ("docker/hidden.service", "3\n"),
+            ("system.slice/_memory.service", "4\n"),
         ]);
         let unit = |name: &str| cgroups.of_unit(name);
         assert_eq!(
@@ -198,6 +227,10 @@ mod tests {
         assert_eq!(
             unit("db@1.service"),
             Some(root.path().join("system.slice/system-db.slice/db@1.service"))
+        );
+        assert_eq!(
+            unit("memory.service"),
+            Some(root.path().join("system.slice/_memory.service"))
         );
         assert_eq!((unit("hidden.service"), unit("none.service")), (None, None));
     }

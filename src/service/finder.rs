@@ -22,6 +22,8 @@ const UNIT_DIRS: [&str; 4] = [
 #[derive(Debug)]
 pub struct Finder {
     how: How,
+    /// What the service manager calls the unit, where the configuration names an alias.
+    real_name: Option<String>,
     /// The directory of the control group, where that is known.
     group: Option<PathBuf>,
 }
@@ -83,7 +85,11 @@ impl Finder {
             Target::Exe(path) => How::Exe(path.clone()),
             Target::Command(pattern) => How::Command(Regex::new(pattern)?),
         };
-        Ok(Self { how, group: None })
+        Ok(Self {
+            how,
+            real_name: None,
+            group: None,
+        })
     }
 
     /// Looks where the control group is, if it is one that is looked for.
@@ -92,9 +98,10 @@ impl Finder {
             (How::Cgroup(path), Some(cgroups)) => cgroups.directory(path),
             (How::Unit(unit), Some(cgroups)) => {
                 let known = self.group.take().filter(|group| group.is_dir());
-                known
-                    .or_else(|| cgroups.of_unit(unit))
-                    .or_else(|| cgroups.of_unit(&alias(unit, &UNIT_DIRS)?))
+                known.or_else(|| cgroups.of_unit(unit)).or_else(|| {
+                    self.real_name = alias(unit, &UNIT_DIRS);
+                    cgroups.of_unit(self.real_name.as_deref()?)
+                })
             }
             _ => None,
         };
@@ -120,7 +127,10 @@ impl Finder {
     pub fn concerns(&self, path: &Path) -> bool {
         match &self.how {
             How::Unit(unit) => {
-                let named = path.file_name().is_some_and(|name| name == unit.as_str());
+                let name = path.file_name().and_then(|name| name.to_str());
+                let named = name.map(cgroups::unescaped).is_some_and(|name| {
+                    name == unit || self.real_name.as_ref().is_some_and(|real| name == real)
+                });
                 named || cgroups::is_slice(path) || self.is_of_group(path)
             }
             How::Cgroup(_) => self.is_of_group(path),
@@ -295,7 +305,12 @@ mod tests {
             }),
         );
         assert!(matches!(
-            Finder { how, group: None }.members(None),
+            Finder {
+                how,
+                real_name: None,
+                group: None
+            }
+            .members(None),
             Err(Absent::Pid(_))
         ));
     }
@@ -304,12 +319,15 @@ mod tests {
     fn changes_concern_those_they_name() {
         let unit = Finder {
             how: How::Unit("api.service".into()),
+            real_name: Some("real.service".into()),
             group: Some("/cg/system.slice/api.service".into()),
         };
         for (path, concerned) in [
             ("/cg/system.slice/api.service", true),
             ("/cg/system.slice/api.service/cgroup.events", true),
             ("/cg/other.slice/api.service", true),
+            ("/cg/other.slice/_api.service", true),
+            ("/cg/other.slice/real.service", true),
             ("/cg/new.slice", true),
             ("/cg/system.slice/web.service", false),
             ("/cg/system.slice/web.service/cgroup.events", false),

@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 use crate::config::Target;
 use crate::sys::Pid;
 
-use super::cgroups::{Cgroups, is_slice};
+use super::cgroups::{Cgroups, is_slice, unescaped};
 use super::finder::unit_name;
 
 /// Where systemd keeps, as links, the invocation ids of units that run (systemd.exec(5), `$INVOCATION_ID`).
@@ -54,7 +54,7 @@ fn unit_of(cgroup: &Path) -> Option<String> {
     let suffix = unit.extension()?.to_str()?;
     SUFFIXES
         .contains(&suffix)
-        .then(|| unit.to_str().map(str::to_owned))?
+        .then(|| unit.to_str().map(|unit| unescaped(unit).to_owned()))?
 }
 
 /// The id of a unit's present run, 32 hexadecimal digits.
@@ -84,6 +84,7 @@ mod tests {
                 "/user.slice/user-0.slice/session-1.scope",
                 Some("session-1.scope"),
             ),
+            ("/system.slice/_memory.service", Some("memory.service")),
             ("/docker/0123456789ab", None),
             ("/", None),
         ] {

@@ -8,9 +8,9 @@ use crate::capture::ending;
 use crate::capture::fault::wall_clock;
 use crate::config::Exits;
 use crate::ipc::{FromTracer, ProcessEnd, seal_capture};
-use crate::sys::Pid;
 use crate::sys::deadline::Deadline;
 use crate::sys::wait::ExitStatus;
+use crate::sys::{Pid, SigNo};
 use crate::trace::engine::Ending;
 use crate::trace::status::Status;
 
@@ -28,6 +28,8 @@ impl Tracer {
     pub(super) fn departure(&mut self, ending: Ending) -> Result<(), TracerError> {
         let process = ending.process;
         let remarkable = is_remarkable(ending.status, self.service.report.exits);
+        let by_kill = matches!(ending.status, ExitStatus::Killed { signal, .. } if signal == SigNo::KILL);
+        let out_of_memory = by_kill.then(|| self.memory.evidence()).flatten();
         let remains = remarkable.then(|| {
             let status = Status::read(process.leader()).unwrap_or_default();
             let end = ProcessEnd {
@@ -35,6 +37,7 @@ impl Tracer {
                 comm: status.name,
                 time_us: wall_clock(Instant::now()),
                 status: ending.status,
+                out_of_memory,
             };
             (end, ending::copy(process, ending.start))
         });
@@ -88,7 +91,6 @@ fn may_trace_all() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::SigNo;
 
     #[test]
     fn what_is_remarkable_is_configured() {

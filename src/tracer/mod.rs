@@ -43,6 +43,7 @@ use crate::ipc::{Census, Channel, ChannelError, FromTracer, Received, ToTracer, 
 use crate::isolate::sites::Finder;
 use crate::isolate::throw::Throwing;
 use crate::policy::{Admission, Budget, Limits};
+use crate::service::MemoryGroups;
 use crate::sys::ptrace::Options;
 use crate::sys::wake::Wake;
 use crate::sys::{Pid, fail, process, thread_end};
@@ -90,6 +91,7 @@ struct Tracer {
     lost: HashMap<Pid, usize>,
     isolated: Isolated,
     copies: Vec<HeldCopy>,
+    memory: MemoryGroups,
 }
 
 /// When to look for threads that slipped through.
@@ -176,6 +178,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         lost: HashMap::new(),
         isolated: Isolated::default(),
         copies: Vec::new(),
+        memory: MemoryGroups::default(),
     })
 }
 
@@ -276,6 +279,7 @@ impl Tracer {
             });
         }
         self.asked_for.push(process);
+        self.memory.note(process);
         if self.service.children {
             for (child, error) in self.engine.attach_descendants(process) {
                 self.say(FromTracer::Warning(format!(

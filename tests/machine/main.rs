@@ -24,6 +24,7 @@ mod package;
 mod packaged;
 mod readers;
 mod unit;
+mod units;
 mod watchdog;
 
 pub(crate) use deadline::{DEADLINE, await_that};

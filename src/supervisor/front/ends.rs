@@ -73,6 +73,7 @@ impl Front {
                         comm: self.followed.watch.service().name.clone(),
                         time_us: wall_clock(Instant::now()),
                         status,
+                        out_of_memory: None,
                     };
                     self.recording.ended(&self.followed.watch, end, Vec::new())
                 }

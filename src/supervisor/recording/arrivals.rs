@@ -158,7 +158,10 @@ impl Recording {
             matches!(format, Json | Text | Html)
         });
         let killed = signal == Some(SigNo::KILL);
-        let out_of_memory = killed.then(|| oom::evidence(end.process)).flatten();
+        let out_of_memory = killed
+            .then(|| oom::evidence(end.process))
+            .flatten()
+            .or(end.out_of_memory);
         let refused = match signal {
             Some(SigNo::SYS) => seccomp::refused_call(end.process),
             _ => None,
