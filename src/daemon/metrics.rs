@@ -118,17 +118,13 @@ impl Counters {
         }
         let help = "Faults and ends past max_per_minute, which left no report.";
         page.family("sickbay_unrecorded_total", "counter", help);
-        for (service, number) in &self.unrecorded {
-            page.sample("sickbay_unrecorded_total", &[("service", service)], number);
-        }
+        page.counted(status, "sickbay_unrecorded_total", &self.unrecorded);
         page.family(
             "sickbay_tracer_deaths_total",
             "counter",
             "Tracers that died and were replaced.",
         );
-        for (service, number) in &self.tracer_deaths {
-            page.sample("sickbay_tracer_deaths_total", &[("service", service)], number);
-        }
+        page.counted(status, "sickbay_tracer_deaths_total", &self.tracer_deaths);
         page.text
     }
 }
@@ -164,6 +160,16 @@ impl Page {
         self.family(name, kind, help);
         for service in &status.services {
             self.sample(name, &[("service", &service.name)], value(service));
+        }
+    }
+
+    /// A sample for each service, 0 where nothing was counted: what begins with its first event has no rate.
+    fn counted(&mut self, status: &Status, name: &str, counts: &BTreeMap<String, u64>) {
+        let configured = status.services.iter().map(|service| (service.name.as_str(), 0));
+        let counted = counts.iter().map(|(service, number)| (service.as_str(), *number));
+        let all: BTreeMap<&str, u64> = configured.chain(counted).collect();
+        for (service, number) in all {
+            self.sample(name, &[("service", service)], number);
         }
     }
 
@@ -225,6 +231,11 @@ mod tests {
         counters.unrecorded("api", 7);
         counters.tracer_death("api");
         let text = counters.text(&status());
+        let nothing_yet = Counters::default().text(&status());
+        assert!(
+            nothing_yet.contains("\nsickbay_unrecorded_total{service=\"api\"} 0\n"),
+            "{nothing_yet}"
+        );
         for line in [
             "sickbay_build_info{version=\"1.2.3\"} 1",
             "sickbay_start_time_seconds 1795413372",
