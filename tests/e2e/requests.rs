@@ -299,7 +299,7 @@ fn builds(part: &str) -> Vec<PathBuf> {
 fn builds_throw_or_say_why_they_cannot() {
     let few = [
         "gcc-O0-pie-shared",
-        "gcc-O2-pie-shared-stripped",
+        "gcc-O2-nopie-shared-stripped",
         "gcc-lto-nopie-static",
         "gcc-lto-nopie-static-stripped",
         "clang-O2-pie-shared-stripped",

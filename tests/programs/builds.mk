@@ -18,7 +18,7 @@ LINK.nopie    := -no-pie
 LINK.shared   :=
 LINK.static   := -static-libstdc++ -static-libgcc
 
-FEW_BUILDS := $(addprefix requests-gcc-,O0-pie-shared O2-pie-shared-stripped lto-nopie-static lto-nopie-static-stripped)
+FEW_BUILDS := $(addprefix requests-gcc-,O0-pie-shared O2-nopie-shared-stripped lto-nopie-static lto-nopie-static-stripped)
 ifneq ($(filter clang,$(COMPILERS)),)
 FEW_BUILDS += $(addprefix requests-clang-,O2-pie-shared-stripped lto-nopie-static)
 endif

@@ -1,4 +1,5 @@
-//! What a file offers to other files: its dynamic symbols, found by the hash table that the dynamic linker uses.
+//! What a file offers to other files, and what it has in place of theirs: its dynamic symbols. Those that it offers are found by
+//! the hash table that the dynamic linker uses.
 
 use object::Endianness;
 use object::elf::{self, ProgramHeader64, Sym64};
@@ -25,6 +26,24 @@ impl Image<'_> {
                 .map(|symbol| symbol.st_value(endian))
         };
         let found = names.iter().filter_map(|name| Some((*name, find(name)?)));
+        Ok(found.collect())
+    }
+
+    /// Which of these names of other files the file has an address of its own for, and that: where code is not
+    /// position-independent, a function of a library is what the executable says (x86-64 psABI, "function addresses").
+    pub fn stand_ins<'n>(&self, names: &[&'n str]) -> Result<Vec<(&'n str, u64)>, ElfError> {
+        let (header, endian) = self.header()?;
+        let sections = header.sections(endian, self.data())?;
+        let symbols = sections.symbols(endian, self.data(), elf::SHT_DYNSYM)?;
+        let found = symbols.iter().filter_map(|symbol| {
+            let address = symbol.st_value(endian);
+            if !symbol.is_undefined(endian) || address == 0 {
+                return None;
+            }
+            let name = symbols.symbol_name(endian, symbol).ok()?;
+            let name = names.iter().find(|wanted| wanted.as_bytes() == name)?;
+            Some((*name, address))
+        });
         Ok(found.collect())
     }
 

@@ -18,7 +18,7 @@ use super::{Language, MAX_TEXT, NotRaised, Program, Raised, Scene};
 /// The function that throws a std::runtime_error with a text, exported by libstdc++ for its own headers.
 const THROWS: &[u8] = b"_ZSt21__throw_runtime_errorPKc";
 /// The personality routine of C++.
-const PERSONALITY: &[u8] = b"__gxx_personality_v0";
+const OF_CXX: &str = "__gxx_personality_v0";
 /// The personality routine of C, which runs cleanups and lets everything pass: what link-time optimisation gives to functions of
 /// C++ that have nothing else. It is in the library of the compiler, or in the program itself.
 const OF_C: &str = "__gcc_personality_v0";
@@ -35,7 +35,15 @@ const DEPTH: u64 = 64 << 10;
 pub(super) struct Cxx {
     interpreters: ByFile<bool>,
     of_c: ByFile<Option<u64>>,
+    stand_ins: ByFile<StandIns>,
     files: Vec<((u32, u32), u64, Symbols)>,
+}
+
+/// Offsets in an executable of what it has in place of routines of libraries.
+#[derive(Clone, Debug, Default)]
+struct StandIns {
+    of_cxx: Option<u64>,
+    of_c: Option<u64>,
 }
 
 /// Addresses in a file.
@@ -49,8 +57,8 @@ struct Symbols {
 
 impl Language for Cxx {
     fn frame(&mut self, scene: &Scene<'_>) -> Option<usize> {
-        let personality = self.personality(&scene.program)?;
-        scene.frame_with(personality)
+        let personalities = self.own_personalities(&scene.program);
+        scene.frame_with(&personalities)
     }
 
     fn raise(
@@ -98,18 +106,48 @@ impl Cxx {
         })
     }
 
-    /// The address of C++'s personality routine in the process.
-    fn personality(&mut self, program: &Program<'_>) -> Option<u64> {
-        Some(self.symbols(program)?.personality)
+    /// The addresses of C++'s personality routine in the process: where it is, and where its executable says.
+    fn own_personalities(&mut self, program: &Program<'_>) -> Vec<u64> {
+        let Some(symbols) = self.symbols(program) else {
+            return Vec::new();
+        };
+        let stands_in = self.stand_ins(program).of_cxx;
+        [symbols.personality].into_iter().chain(stands_in).collect()
     }
 
     /// The addresses of the personality routines whose frames an exception of C++ may pass.
     pub(super) fn personalities(&mut self, program: &Program<'_>) -> Vec<u64> {
-        let own = self.symbols(program);
-        let of_cxx = own.map(|symbols| symbols.personality);
-        let of_c = own.and_then(|symbols| symbols.of_c);
-        let of_c = of_c.or_else(|| self.of_library(program));
-        of_cxx.into_iter().chain(of_c).collect()
+        let mut all = self.own_personalities(program);
+        let of_c = self.symbols(program).and_then(|symbols| symbols.of_c);
+        all.extend(of_c.or_else(|| self.of_library(program)));
+        all.extend(self.stand_ins(program).of_c);
+        all
+    }
+
+    /// What the executable has in place of routines of libraries.
+    fn stand_ins(&mut self, program: &Program<'_>) -> StandIns {
+        let Some(module) = program.modules.first() else {
+            return StandIns::default();
+        };
+        let read = || {
+            let image = Image::open(program.source, 0).ok()?;
+            let linked = image.address_of_offset(module.offset).ok()??;
+            let found = image.stand_ins(&[OF_CXX, OF_C]).ok()?;
+            let of = |wanted: &str| {
+                let found = found.iter().find(|(name, _)| *name == wanted);
+                found.map(|(_, address)| address.wrapping_sub(linked))
+            };
+            Some(StandIns {
+                of_cxx: of(OF_CXX),
+                of_c: of(OF_C),
+            })
+        };
+        let found = self.stand_ins.of(module, || read().unwrap_or_default());
+        let here = |offset: Option<u64>| offset.map(|offset| module.low.wrapping_add(offset));
+        StandIns {
+            of_cxx: here(found.of_cxx),
+            of_c: here(found.of_c),
+        }
     }
 
     /// The personality routine of C in the compiler's library.
@@ -147,7 +185,7 @@ impl Cxx {
                 image
                     .for_each_function(|name, address, _| match name {
                         THROWS => throws = Some(address),
-                        PERSONALITY => personality = Some(address),
+                        _ if name == OF_CXX.as_bytes() => personality = Some(address),
                         _ if name == OF_C.as_bytes() => of_c = Some(address),
                         _ => {}
                     })

@@ -178,11 +178,12 @@ impl Scene<'_> {
         }
     }
 
-    /// The innermost frame whose personality routine is that one.
-    fn frame_with(&self, personality: u64) -> Option<usize> {
+    /// The innermost frame whose personality routine is one of these.
+    fn frame_with(&self, personalities: &[u64]) -> Option<usize> {
         self.outer.frames.iter().position(|outer| {
             let routine = outer.procedure.and_then(|procedure| procedure.personality);
-            routine.and_then(|routine| routine.resolve(self.live)) == Some(personality)
+            let routine = routine.and_then(|routine| routine.resolve(self.live));
+            routine.is_some_and(|routine| personalities.contains(&routine))
         })
     }
 
