@@ -71,7 +71,7 @@ fn main_page(command: &Command) -> io::Result<Vec<u8>> {
 }
 
 /// Where things are, for the manual.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     (
         "/etc/sickbay/sickbay.toml, /etc/sickbay/conf.d/*.toml",
         "The configuration; also below /run and /usr/lib. 'sickbay config defaults' explains every key.",
@@ -81,6 +81,10 @@ const FILES: [(&str, &str); 3] = [
         "The reports of the machine's service.",
     ),
     ("/run/sickbay/control.sock", "Where the daemon is asked."),
+    (
+        "/run/sickbay/watch/PID.sock, $XDG_RUNTIME_DIR/sickbay/watch/PID.sock",
+        "Where 'run' and 'attach' are asked, of root and of other users.",
+    ),
 ];
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `--socket`, for every verb that talks to a daemon, and the talk itself.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,17 +54,23 @@ impl Socket {
                 status.tgid
             )));
         };
-        if let Some(client) = Client::connect_to_watch(Pid(traces.parent)) {
-            return Ok(client);
-        }
+        let supervisor = Pid(traces.parent);
+        let error = match Client::connect_to_watch(supervisor) {
+            Ok(client) => return Ok(client),
+            Err(error) => error,
+        };
         if traces.name != OURSELVES {
             let name = traces.name;
             return Err(not_found(format!(
                 "thread {tid} is traced by {name} (pid {tracer}), not by Sickbay"
             )));
         }
-        let nowhere = || ClientError::NoDaemon("control.sock".into());
-        Client::connect(&self.path().ok_or_else(nowhere)?)
+        match self.path().map(|path| Client::connect(&path)) {
+            Some(Ok(daemon)) if daemon.is_with(supervisor) => Ok(daemon),
+            // Another's, which may be the daemon.
+            Some(Err(refused @ ClientError::NotPermitted(_))) if !is_ours(supervisor) => Err(refused),
+            _ => Err(error),
+        }
     }
 
     /// Asks the daemon.
@@ -73,6 +80,11 @@ impl Socket {
             .context("no place for a control socket; name it with --socket")?;
         Ok(Client::connect(&path)?.ask(request)?)
     }
+}
+
+fn is_ours(process: Pid) -> bool {
+    let owner = std::fs::metadata(format!("/proc/{process}"));
+    owner.is_ok_and(|owner| owner.uid() == nix::unistd::geteuid().as_raw())
 }
 
 fn not_found(message: String) -> ClientError {
@@ -93,6 +105,6 @@ pub(super) fn status_of(error: &ClientError) -> u8 {
             Reason::BadConfiguration => exit::BAD_CONFIG,
             Reason::Malformed | Reason::Failed => exit::FAILURE,
         },
-        ClientError::Io { .. } => exit::FAILURE,
+        ClientError::NoFront { .. } | ClientError::Busy(_) | ClientError::Io { .. } => exit::FAILURE,
     }
 }

@@ -247,6 +247,57 @@ fn another_user_settles_nothing() {
     assert_eq!(scene.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
 }
 
+/// Whoever supervises works all the same, and is named.
+#[test]
+fn one_that_cannot_be_asked_is_named() {
+    let mut scene = Scene::workers();
+    let front = scene.supervisor.pid();
+    let socket = match is_root() {
+        true => "/run/sickbay".into(),
+        false => std::path::PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap()).join("sickbay"),
+    };
+    let socket = socket.join(format!("watch/{front}.sock"));
+    std::fs::remove_file(&socket).unwrap();
+    let outcome = settle(scene.tid, "deliver");
+    let named = format!(
+        "process {front} supervises it and cannot be asked: it does not listen at {}",
+        socket.display()
+    );
+    refused(&outcome, 1, &named);
+    scene.supervisor.write("counts 1\n");
+    scene.supervisor.stdout_line("counts 1: ");
+}
+
+/// Root in a container that was given the socket is root of nothing outside.
+#[test]
+fn root_in_a_container_settles_nothing() {
+    if !is_root() {
+        return skip("only root can make a pid namespace");
+    }
+    let mut scene = Scene::workers();
+    let socket = format!("/run/sickbay/watch/{}.sock", scene.supervisor.pid());
+    let request = format!(
+        "{{\"verb\":\"settle\",\"tid\":{},\"actions\":[\"deliver\"]}}\n",
+        scene.tid
+    );
+    let script = "import socket, sys\n\
+        client = socket.socket(socket.AF_UNIX)\n\
+        client.connect(sys.argv[1])\n\
+        client.sendall(sys.argv[2].encode())\n\
+        print(client.makefile().readline())";
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "python3", "-c", script, &socket, &request]);
+    let outcome = run(&mut command);
+    assert!(outcome.stdout.contains("\"not_permitted\""), "{outcome:#?}");
+    assert_eq!(scene.isolated()["state"], "held");
+    assert_eq!(settle(scene.tid, "deliver").code(), 0);
+    assert_eq!(scene.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+    assert!(
+        !std::path::Path::new(&socket).exists(),
+        "it is removed at the end"
+    );
+}
+
 #[test]
 fn the_daemon_lists_and_settles_what_it_holds() {
     let mut program = spawn(Command::new(fixture("isolated")).arg("nothing"));

@@ -1,5 +1,6 @@
 //! One client: lines in, lines out, within bounds.
 
+use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -28,6 +29,7 @@ pub(super) struct Connection {
     stream: UnixStream,
     user: u32,
     peer: Pid,
+    trusted: bool,
     received: Vec<u8>,
     unsent: Vec<u8>,
     /// Whether a request is being answered.
@@ -42,10 +44,12 @@ impl Connection {
     pub(super) fn new(stream: UnixStream, now: Instant) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let credentials = getsockopt(&stream, PeerCredentials)?;
+        let (user, peer) = (credentials.uid(), Pid(credentials.pid()));
         Ok(Self {
             stream,
-            user: credentials.uid(),
-            peer: Pid(credentials.pid()),
+            user,
+            peer,
+            trusted: (user == 0 || user == geteuid().as_raw()) && is_of_our_namespace(peer),
             received: Vec::new(),
             unsent: Vec::new(),
             busy: false,
@@ -64,19 +68,21 @@ impl Connection {
         self.user
     }
 
-    /// Whether it is root, or the user that this daemon runs as: who could end it as well.
+    /// Whether it is root, or the user that this daemon runs as, and in our pid namespace: who could end it as well.
     pub(super) fn is_trusted(&self) -> bool {
-        self.user == 0 || self.user == geteuid().as_raw()
+        self.trusted
     }
 
-    pub(super) fn source(&self) -> PollFd<'_> {
-        let mut events = PollFlags::empty();
-        if !self.unsent.is_empty() {
-            events |= PollFlags::POLLOUT;
+    /// What it is waited for; nothing while it waits for us, for poll(2) tells of an end whether asked or not.
+    pub(super) fn source(&self) -> Option<PollFd<'_>> {
+        let events = if !self.unsent.is_empty() {
+            PollFlags::POLLOUT
         } else if !self.busy {
-            events |= PollFlags::POLLIN;
-        }
-        PollFd::new(self.stream.as_fd(), events)
+            PollFlags::POLLIN
+        } else {
+            return None;
+        };
+        Some(PollFd::new(self.stream.as_fd(), events))
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -193,6 +199,17 @@ impl Connection {
     }
 }
 
+/// Whether a process is in our pid namespace and in none below it, as root in a container is.
+fn is_of_our_namespace(peer: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{peer}/status")).is_ok_and(|status| has_one_id(&status))
+}
+
+/// One for each pid namespace that it is in, from ours down (proc(5)).
+fn has_one_id(status: &str) -> bool {
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    ids.is_some_and(|ids| ids.split_whitespace().count() == 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +236,18 @@ mod tests {
         let mut answer = [0; 64];
         let length = client.read(&mut answer).unwrap();
         assert_eq!(&answer[..length], b"\"done\"\n");
+    }
+
+    #[test]
+    fn root_of_a_container_is_not_trusted() {
+        assert!(has_one_id("Tgid:\t812\nNSpid:\t812\n"));
+        assert!(!has_one_id("Tgid:\t812\nNSpid:\t812\t1\n"));
+        assert!(!has_one_id(""));
+        assert!(
+            !is_of_our_namespace(Pid(0)),
+            "of a namespace that is not below ours"
+        );
+        assert!(pair().0.is_trusted());
     }
 
     #[test]

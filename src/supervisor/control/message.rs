@@ -104,8 +104,10 @@ impl Failure {
     pub(super) fn not_yours() -> Self {
         Self {
             reason: Reason::NotPermitted,
-            message: "only root and the user that supervises the process may ask; try again with sudo"
-                .to_owned(),
+            message:
+                "only root and the user that supervises the process may ask, outside of containers; try \
+                again with sudo"
+                    .to_owned(),
         }
     }
 

@@ -7,6 +7,7 @@
 //! | [`http`] | the same for monitoring, which speaks HTTP |
 //! | [`client`] | the other end, for the command line |
 //! | [`socket`] | where it is, and who may open it |
+//! | [`watch`] | where it is of `run` and `attach` |
 //!
 //! Nothing here waits. A client that does not read, does not write or writes without end is dropped when its time or
 //! its room is over; one user's clients leave room for another's.
@@ -16,6 +17,7 @@ mod connection;
 mod http;
 pub mod message;
 mod socket;
+mod watch;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -30,7 +32,6 @@ pub use client::{Client, ClientError};
 use connection::Connection;
 pub use message::{Answer, Failure, Reason, Request};
 pub(crate) use socket::Access;
-use socket::watch_address;
 pub use socket::{default_path, enrolment_path};
 
 /// The most clients at once, and of one user.
@@ -64,8 +65,8 @@ pub(crate) struct Asked {
 pub(crate) struct Control {
     listener: UnixListener,
     access: Access,
-    /// Removed when the daemon ends; none of a socket that is in no file system.
-    _name: Option<socket::Name>,
+    /// Removed at the end.
+    _name: socket::Name,
     clients: Vec<(ClientId, Connection)>,
     next: u64,
 }
@@ -77,7 +78,7 @@ impl Control {
         Ok(Self {
             listener,
             access,
-            _name: Some(name),
+            _name: name,
             clients: Vec::new(),
             next: 0,
         })
@@ -85,21 +86,13 @@ impl Control {
 
     /// Listens where whoever supervises a process in the foreground is asked, for this process.
     pub(crate) fn of_watch() -> io::Result<Self> {
-        let listener = UnixListener::bind_addr(&watch_address(Pid(std::process::id() as i32))?)?;
-        listener.set_nonblocking(true)?;
-        Ok(Self {
-            listener,
-            access: Access::Trusted,
-            _name: None,
-            clients: Vec::new(),
-            next: 0,
-        })
+        Self::listen(&watch::own_place()?, Access::Trusted)
     }
 
     /// What to wait for.
     pub(crate) fn sources(&self) -> impl Iterator<Item = PollFd<'_>> {
         let listener = PollFd::new(self.listener.as_fd(), PollFlags::POLLIN);
-        let clients = self.clients.iter().map(|(_, client)| client.source());
+        let clients = self.clients.iter().filter_map(|(_, client)| client.source());
         std::iter::once(listener).chain(clients)
     }
 
@@ -151,10 +144,9 @@ impl Control {
             let Ok(connection) = Connection::new(stream, now) else {
                 continue;
             };
-            // Where everybody may connect and few are heard, those who are not share the room of one.
-            let unheard = |one: &Connection| self.access == Access::Trusted && !one.is_trusted();
+            // Who may change nothing takes no room of who may, although it be root in a container.
             let of_user = |(_, other): &&(ClientId, Connection)| {
-                other.user() == connection.user() || unheard(other) && unheard(&connection)
+                other.user() == connection.user() && other.is_trusted() == connection.is_trusted()
             };
             // What is refused hears it from the end of its connection.
             if self.clients.len() < MAX_CLIENTS
@@ -174,7 +166,27 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_client_that_leaves_before_its_answer_wakes_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let mut control = Control::listen(&path, Access::Trusted).unwrap();
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(b"{\"verb\":\"status\"}\n").unwrap();
+        let asked = control.attend(Instant::now());
+        drop(client);
+        let ready = |control: &Control| {
+            let mut sources: Vec<PollFd<'_>> = control.sources().collect();
+            nix::poll::poll(&mut sources, nix::poll::PollTimeout::ZERO).unwrap()
+        };
+        assert_eq!(ready(&control), 0);
+        control.answer(asked[0].client, &Answer::Done);
+        control.attend(Instant::now());
+        assert!(control.clients.is_empty());
+    }
 
     #[test]
     fn a_crowd_is_taken_in_turns_and_leaves_room_for_others() {

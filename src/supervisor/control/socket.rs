@@ -1,19 +1,18 @@
 //! Where the control socket is, and who may open it.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Group, chown};
 
-use crate::sys::Pid;
-
-/// The group whose members may ask, besides root.
-const GROUP: &str = "sickbay";
+/// The group whose members may ask, besides root; and the directory of our sockets.
+pub(super) const GROUP: &str = "sickbay";
 /// The name of the control socket in its directory.
 const NAME: &str = "control.sock";
 /// The name of the socket for enrolment, beside it.
@@ -26,7 +25,7 @@ pub(crate) enum Access {
     Group,
     /// Everybody; for enrolment alone.
     All,
-    /// Everybody may connect, and none is heard but root and the user that listens.
+    /// The owner, and root.
     Trusted,
 }
 
@@ -34,7 +33,8 @@ impl Access {
     const fn mode(self) -> u32 {
         match self {
             Self::Group => 0o660,
-            Self::All | Self::Trusted => 0o666,
+            Self::All => 0o666,
+            Self::Trusted => 0o600,
         }
     }
 }
@@ -72,23 +72,26 @@ pub fn enrolment_path(control: &Path) -> PathBuf {
     control.with_file_name(ENROLMENT)
 }
 
-/// Where the process that supervises others in the foreground listens. The address is in no file system (unix(7),
-/// "abstract"), so that it needs no directory and leaves nothing behind; it belongs to the network namespace, and is
-/// named after the pid namespace, which ids of processes mean something in.
-pub(super) fn watch_address(front: Pid) -> io::Result<SocketAddr> {
-    let namespace = fs::metadata("/proc/self/ns/pid")?.ino();
-    SocketAddr::from_abstract_name(format!("sickbay/{namespace}/{front}"))
+/// Connects, and waits for nobody: where too many wait to be taken, it would block (`EAGAIN`, unix(7)).
+pub(super) fn connect(path: &Path) -> io::Result<UnixStream> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 /// Listens there; a socket that nobody listens at is replaced.
 pub(super) fn listen(path: &Path, access: Access) -> io::Result<(UnixListener, Name)> {
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
+        DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
     }
-    if UnixStream::connect(path).is_ok() {
+    let listened = connect(path).map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |_| true);
+    if listened {
         return Err(io::Error::new(
             io::ErrorKind::AddrInUse,
-            "another daemon listens there",
+            "another process listens there",
         ));
     }
     match fs::remove_file(path) {
@@ -101,7 +104,9 @@ pub(super) fn listen(path: &Path, access: Access) -> io::Result<(UnixListener, N
     umask(before);
     let listener = listener?;
     listener.set_nonblocking(true)?;
-    if let Ok(Some(group)) = Group::from_name(GROUP) {
+    if access != Access::Trusted
+        && let Ok(Some(group)) = Group::from_name(GROUP)
+    {
         // Without the right to, root alone may ask.
         let _ = chown(path, None, Some(group.gid));
     }
@@ -128,6 +133,24 @@ mod tests {
         let (_listener, name) = listen(&path, Access::Group).unwrap();
         drop(name);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_queue_that_is_full_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let (_listener, _name) = listen(&path, Access::Trusted).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut waiting = Vec::new();
+        let full = loop {
+            match connect(&path) {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let again = listen(&path, Access::Trusted).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
