@@ -27,12 +27,9 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 pub(super) fn own_place() -> io::Result<PathBuf> {
     let outer = match geteuid().as_raw() {
         0 => machine(),
-        _ => {
-            let runtime = std::env::var_os("XDG_RUNTIME_DIR");
-            runtime
-                .map(|directory| own(Path::new(&directory)))
-                .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "XDG_RUNTIME_DIR is not set"))?
-        }
+        _ => runtime(|name| std::env::var_os(name))
+            .map(|directory| own(&directory))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "XDG_RUNTIME_DIR names no directory"))?,
     };
     place_below(&outer)
 }
@@ -52,16 +49,22 @@ pub(super) fn places_of(
     owner: u32,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> impl Iterator<Item = PathBuf> {
-    let runtime = variable("XDG_RUNTIME_DIR").filter(|_| owner == geteuid().as_raw());
+    let runtime = runtime(variable).filter(|_| owner == geteuid().as_raw());
     let outer = if owner == 0 {
         [Some(machine()), None]
     } else {
         let usual = PathBuf::from(format!("/run/user/{owner}"));
-        let named = runtime.map(PathBuf::from).filter(|named| *named != usual);
+        let named = runtime.filter(|named| *named != usual);
         [named.map(|named| own(&named)), Some(own(&usual))]
     };
     let outer = outer.into_iter().flatten();
     outer.map(move |outer| place_in(&outer.join(DIRECTORY), front))
+}
+
+/// The user's runtime directory; a relative one, or an empty one, is none (XDG Base Directory Specification).
+fn runtime(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let named = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+    named.filter(|named| named.is_absolute())
 }
 
 fn machine() -> PathBuf {
@@ -168,5 +171,7 @@ mod tests {
         let other = geteuid().as_raw() + 1;
         let usual = PathBuf::from(format!("/run/user/{other}/sickbay/watch/7.sock"));
         assert_eq!(places(other), [usual]);
+        assert_eq!(runtime(|_| Some("".into())), None);
+        assert_eq!(runtime(|_| Some("run".into())), None);
     }
 }
