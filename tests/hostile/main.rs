@@ -1,4 +1,4 @@
-//! Damaged files, captures, cores and reports through the entries of the fuzz targets (`fuzz/`), which need another compiler.
+//! Damaged files, captures, cores and reports through the entries of the fuzz targets (`fuzz/`), which need cargo-fuzz.
 //!
 //! The damage is done to real ones: half of it in the sections that are hardest to read.
 #![allow(
