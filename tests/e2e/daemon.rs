@@ -12,7 +12,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    Ended, Outcome, Running, Sickbay, await_that, fixture, is_root, proc, run, skip, spawn, unprivileged,
+    Ended, Outcome, Running, Sickbay, await_that, fixture, found_in_path, is_root, proc, run, skip, spawn,
+    unprivileged,
 };
 
 /// A daemon with a configuration that the test can change.
@@ -242,6 +243,17 @@ fn monitoring_is_told_numbers() {
         text.contains("\nsickbay_service_threads{service=\"one\"} "),
         "{text}"
     );
+
+    match found_in_path("promtool") {
+        None => skip("promtool is not installed, which knows the conventions"),
+        Some(promtool) => {
+            let mut check = spawn(Command::new(promtool).args(["check", "metrics"]));
+            check.write(&text);
+            check.close_stdin();
+            let checked = check.finish();
+            assert_eq!(checked.code(), 0, "{checked:#?}");
+        }
+    }
 
     let file = scene.sickbay.scratch().join("sickbay.prom");
     let written = scene.ask(&["metrics", "--textfile", file.to_str().unwrap()]);

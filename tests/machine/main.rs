@@ -19,6 +19,7 @@ mod deadline;
 
 mod containers;
 mod crash;
+mod hostile;
 mod outages;
 mod package;
 mod packaged;

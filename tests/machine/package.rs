@@ -9,6 +9,43 @@ use crate::{Machine, await_that};
 const UNIT: &str = "[Service]\nExecStart=/opt/crashy\nRestart=on-failure\n";
 const CONFIGURATION: &str = "[[service]]\nname = \"api\"\nunit = \"api.service\"\n";
 
+/// What the README shows a command to print, from where it speaks of the machine's service.
+fn shown(command: &str) -> Vec<String> {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## As the machine's service\n").unwrap();
+    let prompt = format!("$ {command}\n");
+    let (_, after) = section.split_once(&prompt).expect("the command is in the README");
+    let output = after
+        .lines()
+        .take_while(|line| !line.starts_with("```") && !line.starts_with("$ "));
+    output.map(plain).filter(|line| !line.is_empty()).collect()
+}
+
+/// A line without what differs from machine to machine and from run to run: numbers, paths, ids, the time.
+fn plain(line: &str) -> String {
+    let words = line
+        .split_whitespace()
+        .filter(|word| !word.contains('/') && !word.contains("Z-"));
+    let words = words.map(|word| word.replace(|c: char| c.is_ascii_digit(), ""));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Requires that the command prints every line that the README shows, whatever else it prints.
+#[track_caller]
+fn prints_what_is_shown(machine: &Machine, command: &str) {
+    let words: Vec<&str> = command.split(' ').filter(|word| *word != "sudo").collect();
+    await_that(&format!("'{command}' as in the README"), || {
+        let printed = machine.must(&words);
+        // Whose line comes first depends on the journal.
+        let lines: Vec<String> = printed.lines().map(plain).collect();
+        let missing = shown(command).into_iter().find(|line| !lines.contains(line));
+        if let Some(line) = &missing {
+            eprintln!("no line '{line}' in\n{printed}");
+        }
+        missing.is_none().then_some(())
+    });
+}
+
 /// Packs the program under test; false where that is impossible, with the reason on stderr.
 fn pack(directory: &Path, package: &Path) -> bool {
     let cargo = Command::new("cargo").args(["deb", "--version"]).output();
@@ -94,6 +131,7 @@ fn it_comes_and_goes_and_the_service_notices_nothing() {
     machine.write("/etc/sickbay/conf.d/api.toml", CONFIGURATION);
     machine.must(&["systemctl", "reload", "sickbay.service"]);
     machine.await_traced(api);
+    prints_what_is_shown(&machine, "sickbay status");
 
     // The first report.
     machine.must(&["kill", "-USR1", &api.to_string()]);
@@ -103,8 +141,13 @@ fn it_comes_and_goes_and_the_service_notices_nothing() {
         (pid != api && pid != 0).then_some(pid)
     });
     machine.await_traced(api);
-    let list = machine.must(&["sickbay", "list", "--service", "api"]);
-    assert!(list.contains("SIGSEGV"), "{list}");
+    for command in [
+        "journalctl --unit api --output cat",
+        "sudo sickbay list --service api",
+        "sudo sickbay show latest",
+    ] {
+        prints_what_is_shown(&machine, command);
+    }
 
     // An upgrade restarts the daemon; it takes up what runs on.
     let before = machine.main_pid("sickbay.service");
