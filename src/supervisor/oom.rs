@@ -1,16 +1,16 @@
 //! Whether the kernel killed a process because memory ran out.
 //!
-//! No stop announces that kill, and the exit status says only SIGKILL. The kernel's log names the process
-//! (`mm/oom_kill.c`, `__oom_kill_process`).
+//! No stop announces that kill, and the exit status says only SIGKILL. The kernel's log names the process, in a line that is
+//! written after the signal is sent (`mm/oom_kill.c`, `__oom_kill_process`). Where it comes too late for us, the counter of
+//! the control group tells, which was raised before (`service/memory.rs`).
 
 use std::time::Duration;
 
 use super::kernel_log;
 use crate::sys::Pid;
 
-/// The kernel's line about that process, if it was killed for memory just now.
+/// The kernel's line about that process, if it was killed for memory just now and the line is there already.
 pub(super) fn evidence(process: Pid) -> Option<String> {
-    // It is written before the kill.
     kernel_log::search(Duration::ZERO, |message| {
         is_kill_of(message, process).then(|| message.to_owned())
     })

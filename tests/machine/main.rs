@@ -20,6 +20,7 @@ mod deadline;
 mod containers;
 mod crash;
 mod hostile;
+mod memory;
 mod outages;
 mod package;
 mod packaged;
