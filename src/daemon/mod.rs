@@ -248,6 +248,9 @@ impl Daemon {
                         answers.extend(self.orders.settled(service.name(), tid, outcome));
                     }
                     Ok(Some(news)) => {
+                        if news.is_of_tracers_end() {
+                            answers.extend(self.orders.abandon(service.name()));
+                        }
                         take_news(&mut self.recording, &mut self.counters, &service.watch, news)
                     }
                     Ok(None) => break,

@@ -50,6 +50,9 @@ impl Daemon {
         }
         for gone in before {
             log::info!("{}: not configured any longer; let go", gone.name());
+            for (client, answer) in self.orders.abandon(gone.name()) {
+                self.reply(client, &answer);
+            }
             let mut watch = gone.watch;
             watch.let_go();
             self.leaving.push(watch);

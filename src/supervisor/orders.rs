@@ -76,6 +76,23 @@ impl Orders {
         Some((order.client, answer))
     }
 
+    /// The tracer of that service is gone: what it was asked for it does not answer any more, and whoever follows it knows
+    /// nothing of.
+    pub(crate) fn abandon(&mut self, service: &str) -> Vec<(ClientId, Answer)> {
+        let orders = self.take(|order| order.service == service);
+        orders
+            .map(|order| {
+                let failure = Failure {
+                    reason: Reason::Failed,
+                    message: format!(
+                        "{service}: its tracer ended before it answered; 'sickbay threads' shows what is held now"
+                    ),
+                };
+                (order.client, Answer::Failed(failure))
+            })
+            .collect()
+    }
+
     /// Those whose tracer has not answered in time.
     pub(crate) fn overdue(&mut self, now: Instant) -> Vec<(ClientId, Answer)> {
         let overdue = self.take(|order| now >= order.until);

@@ -26,6 +26,9 @@ pub enum StartError {
     /// A message does not reach it, although it lives.
     #[error("failed to talk to a tracer: {0}")]
     Channel(#[from] ChannelError),
+    /// The last one has died, or was let go.
+    #[error("no tracer is at work; try again once another has taken the service up")]
+    Absent,
 }
 
 impl Tracer {

@@ -92,6 +92,12 @@ impl Front {
         }
     }
 
+    /// The tracer that was asked is gone.
+    pub(super) fn abandon_orders(&mut self) {
+        let answers = self.asking.orders.abandon(self.followed.name());
+        self.asking.answer(answers);
+    }
+
     pub(super) fn isolated(&mut self, threads: Vec<IsolatedThread>) {
         let answers = self.asking.orders.told(self.followed.name(), threads);
         self.asking.answer(answers);

@@ -11,6 +11,9 @@ use super::{Front, Outcome};
 
 impl Front {
     pub(super) fn news(&mut self, news: News) -> Result<(), FrontError> {
+        if news.is_of_tracers_end() {
+            self.abandon_orders();
+        }
         let line = match news {
             News::Attached {
                 processes, threads, ..

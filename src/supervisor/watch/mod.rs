@@ -170,7 +170,7 @@ impl Watch {
     pub(crate) fn ask_isolated(&mut self) -> Result<(), StartError> {
         match &mut self.tracer {
             Some(tracer) => Ok(tracer.ask_isolated()?),
-            None => Ok(()),
+            None => Err(StartError::Absent),
         }
     }
 
@@ -178,7 +178,7 @@ impl Watch {
     pub(crate) fn settle(&mut self, tid: Tid, actions: Ladder, asker: String) -> Result<(), StartError> {
         match &mut self.tracer {
             Some(tracer) => Ok(tracer.settle(tid, actions, asker)?),
-            None => Ok(()),
+            None => Err(StartError::Absent),
         }
     }
 

@@ -51,6 +51,13 @@ pub(crate) enum News {
     LetGo,
 }
 
+impl News {
+    /// Whether it says that a tracer is gone, with what it was asked for.
+    pub(crate) fn is_of_tracers_end(&self) -> bool {
+        matches!(self, Self::Replaced | Self::GivenUp | Self::LetGo)
+    }
+}
+
 /// How an incident ended that was told before it was settled.
 #[derive(Debug)]
 pub(crate) struct Settlement {
