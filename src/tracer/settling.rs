@@ -67,6 +67,14 @@ impl Tracer {
                     reason,
                 }));
             }
+            if action == Action::Hold {
+                // More time, and then what was planned.
+                held.restore(before, planned);
+                held.note(format!("{asker} prolonged its probation"));
+                held.prolong(self.service.isolation.probation.0);
+                self.held.push(held);
+                return Ok(Ok(action));
+            }
             match self.try_ordered(held, action, &names, &mut looked)? {
                 Tried::Done => return Ok(Ok(action)),
                 Tried::Gone => return Ok(Err(gone(tid))),
@@ -87,11 +95,7 @@ impl Tracer {
     ) -> Result<Tried, TracerError> {
         let (number, process) = (held.number(), held.process());
         match action {
-            Action::Deliver | Action::Suppress => self.deliver_held(held)?,
-            Action::Hold => {
-                held.prolong(self.service.isolation.probation.0);
-                self.held.push(held);
-            }
+            Action::Deliver | Action::Suppress | Action::Hold => self.deliver_held(held)?,
             Action::Exit | Action::Park | Action::Drain => {
                 held.find_sites(&mut self.sites);
                 if let Err(why) = held.prepare() {

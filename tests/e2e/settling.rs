@@ -55,7 +55,11 @@ impl Scene {
     }
 
     fn of(sickbay: Sickbay, program: &[&str], request: &str) -> Self {
-        let sickbay = sickbay.configured(HOLD);
+        Self::configured(sickbay, HOLD, program, request)
+    }
+
+    fn configured(sickbay: Sickbay, config: &str, program: &[&str], request: &str) -> Self {
+        let sickbay = sickbay.configured(config);
         let mut supervisor = sickbay.start(fixture(program[0]), &program[1..]);
         supervisor.stdout_line("ready ");
         let pid = await_that("the program", || {
@@ -102,6 +106,29 @@ impl Scene {
         );
         assert_eq!(report.text("signal.name"), "SIGSEGV");
     }
+}
+
+#[test]
+fn more_time_changes_nothing_of_what_is_planned() {
+    let planned = HOLD.replace("\"hold\"", "\"exit\"");
+    let scene = Scene::configured(Sickbay::new(), &planned, &["isolated", "nothing"], "fault 2\n");
+    let until = |isolated: &Value| {
+        isolated["until"]
+            .as_str()
+            .unwrap()
+            .parse::<jiff::Timestamp>()
+            .unwrap()
+    };
+    let before = scene.isolated();
+    assert_eq!(before["action"], "exit");
+    let outcome = settle(scene.tid, "hold");
+    assert_eq!(outcome.code(), 0, "{outcome:#?}");
+    let after = scene.isolated();
+    assert_eq!(
+        (&after["state"], &after["action"]),
+        (&before["state"], &before["action"])
+    );
+    assert!(until(&after) > until(&before), "{before} {after}");
 }
 
 #[test]
