@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::fs;
+use std::time::{Duration, Instant};
 
 use crate::sys::memory::Memory;
 use crate::sys::{Pid, Tid};
@@ -89,33 +90,45 @@ impl fmt::Display for Lock {
 
 /// The threads of a process that wait for a lock of `owner`.
 pub fn waiters(process: Pid, owner: Tid, memory: &Memory) -> Vec<Waiter> {
+    let found = waiters_for(process, &[owner], memory, Duration::MAX);
+    found.into_iter().map(|(_, waiter)| waiter).collect()
+}
+
+/// The threads of a process that wait for locks of some others, each with whose; those that are found in that time.
+pub fn waiters_for(process: Pid, owners: &[Tid], memory: &Memory, time: Duration) -> Vec<(Tid, Waiter)> {
+    let began = Instant::now();
     let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else {
         return Vec::new();
     };
     let siblings = tasks
         .filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok().map(Tid))
-        .filter(|tid| *tid != owner)
-        .take(MAX_THREADS);
+        .take(MAX_THREADS)
+        .take_while(|_| began.elapsed() < time);
     siblings
-        .filter_map(|tid| waiter(process, tid, owner, memory))
+        .filter_map(|tid| waiter(process, tid, owners, memory))
         .take(MAX_WAITERS)
         .collect()
 }
 
-fn waiter(process: Pid, tid: Tid, owner: Tid, memory: &Memory) -> Option<Waiter> {
+fn waiter(process: Pid, tid: Tid, owners: &[Tid], memory: &Memory) -> Option<(Tid, Waiter)> {
     let text = fs::read_to_string(format!("/proc/{process}/task/{tid}/syscall")).ok()?;
     let word = waited_for(&text)?;
     let around = word
         .checked_sub(BEFORE)
         .map(|start| memory.read_span(start, BEFORE as usize + AFTER))?;
-    let (lock, address) = owned(&around, word, owner)?;
+    let others = owners.iter().filter(|owner| **owner != tid);
+    let (owner, (lock, address)) = others
+        .into_iter()
+        .find_map(|owner| Some((*owner, owned(&around, word, *owner)?)))?;
     let name = fs::read_to_string(format!("/proc/{process}/task/{tid}/comm")).unwrap_or_default();
-    Some(Waiter {
+    let name = name.trim_end().to_owned();
+    let waiter = Waiter {
         tid,
-        name: name.trim_end().to_owned(),
+        name,
         lock,
         address,
-    })
+    };
+    Some((owner, waiter))
 }
 
 /// The futex word that a thread waits for, by the text of its `syscall` file.

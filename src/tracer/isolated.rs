@@ -1,10 +1,12 @@
 //! The threads that were taken out of the service's work, for whoever asks.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::config::Action;
 use crate::ipc::{FromTracer, IsolatedState, IsolatedThread};
-use crate::isolate::watch::waiters;
+use crate::isolate::watch::waiters_for;
 use crate::sys::deadline::Deadline;
 use crate::sys::memory::Memory;
 use crate::sys::{Pid, Tid};
@@ -16,6 +18,8 @@ use super::{HOLD, Tracer, TracerError};
 const MAX_TOLD: usize = 24;
 /// The most locks and waiters that are told of one.
 const MAX_LISTED: usize = 4;
+/// How long is looked for who waits for them.
+const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
 /// Those that are held no more: parked, or ended.
 #[derive(Debug, Default)]
@@ -68,16 +72,34 @@ impl Tracer {
         let held = self.held.iter().map(Held::as_it_is);
         let mut threads: Vec<IsolatedThread> = held.chain(self.isolated.list()).collect();
         threads.truncate(MAX_TOLD);
+        find_waiters(&mut threads);
         for thread in &mut threads {
-            let memory = Memory::open(thread.tid);
-            if thread.state != IsolatedState::Ended {
-                let waiting = waiters(thread.process, thread.tid, &memory);
-                thread.waiters = waiting.iter().map(ToString::to_string).collect();
-            }
             shorten(&mut thread.locks);
             shorten(&mut thread.waiters);
         }
         self.say(FromTracer::Isolated(threads))
+    }
+}
+
+/// Looks who waits for the threads that have not ended: at each sibling once, and not for long, since the service waits.
+fn find_waiters(threads: &mut [IsolatedThread]) {
+    let began = Instant::now();
+    let there = |thread: &&mut IsolatedThread| thread.state != IsolatedState::Ended;
+    let mut owners: BTreeMap<Pid, Vec<Tid>> = BTreeMap::new();
+    for thread in threads.iter_mut().filter(there) {
+        owners.entry(thread.process).or_default().push(thread.tid);
+    }
+    for (process, owners) in owners {
+        let left = LONGEST_LOOK.saturating_sub(began.elapsed());
+        for (owner, waiter) in waiters_for(process, &owners, &Memory::open(owners[0]), left) {
+            let owner = threads
+                .iter_mut()
+                .filter(there)
+                .find(|thread| thread.tid == owner);
+            if let Some(owner) = owner {
+                owner.waiters.push(waiter.to_string());
+            }
+        }
     }
 }
 
