@@ -20,20 +20,20 @@ const MAX_PROCESSES: usize = 64;
 /// The processes that lost a thread so.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
-    due: Option<Instant>,
-    suspects: Vec<Pid>,
+    /// Each with the time to look at it.
+    suspects: Vec<(Pid, Instant)>,
     told: Vec<Pid>,
 }
 
 impl Refused {
     /// When to look at a process.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        self.suspects.iter().map(|(_, due)| *due).min()
     }
 
     /// That one has ended; another may have its id one day.
     pub(super) fn forget(&mut self, process: Pid) {
-        self.suspects.retain(|known| *known != process);
+        self.suspects.retain(|(known, _)| *known != process);
         self.told.retain(|known| *known != process);
     }
 }
@@ -42,21 +42,22 @@ impl Tracer {
     /// A thread of a process was killed by a filter.
     pub(super) fn refused(&mut self, process: Pid) {
         let refused = &mut self.refused;
-        let is_known = refused.told.contains(&process) || refused.suspects.contains(&process);
+        let is_suspect = refused.suspects.iter().any(|(known, _)| *known == process);
+        let is_known = is_suspect || refused.told.contains(&process);
         if is_known || refused.suspects.len() + refused.told.len() >= MAX_PROCESSES {
             return;
         }
-        refused.suspects.push(process);
-        refused.due.get_or_insert_with(|| Instant::now() + MOMENT);
+        refused.suspects.push((process, Instant::now() + MOMENT));
         self.set_alarm();
     }
 
     /// Looks whether the processes live on, when it is time.
     pub(super) fn look_after_refused(&mut self) -> Result<(), TracerError> {
-        if self.refused.due.take_if(|due| *due <= Instant::now()).is_none() {
-            return Ok(());
-        }
-        for process in std::mem::take(&mut self.refused.suspects) {
+        let now = Instant::now();
+        let suspects = std::mem::take(&mut self.refused.suspects).into_iter();
+        let (due, left): (Vec<_>, Vec<_>) = suspects.partition(|(_, due)| *due <= now);
+        self.refused.suspects = left;
+        for (process, _) in due {
             let Ok(status) = Status::read(process.leader()) else {
                 continue;
             };
