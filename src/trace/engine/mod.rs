@@ -364,6 +364,8 @@ impl Engine {
     fn executed(&mut self, process: Pid, former: Option<Tid>) {
         if let Some(former) = former.filter(|former| *former != process.leader()) {
             self.waiting.remove(former);
+            // The kernel's list has the former thread's place under the leader's id now.
+            self.waiting.remove(process.leader());
         }
         self.waiting.add(process.leader());
         if let Some(known) = self.register(process) {
