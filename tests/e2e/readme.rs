@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Raising, Sickbay, fixture, pythons, run, spawn};
+use crate::support::{Raising, Sickbay, await_that, fixture, pythons, run, spawn};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -133,7 +133,10 @@ fn isolation_comes_out_as_the_readme_shows() {
 fn a_panic_comes_out_as_the_readme_shows() {
     let mut subject = Raising::start(Sickbay::new(), fixture("panicker"), &[]);
     subject.state_after("fault\n", " 1 failed");
-    let said = subject.supervisor.stderr_so_far();
+    let said = await_that("both lines of the panic", || {
+        let said = subject.supervisor.stderr_so_far();
+        said.contains("parse_header").then_some(said)
+    });
     let report = subject.sickbay.awaited_report();
     let panicked = said.lines().skip_while(|line| !line.contains("panicked")).take(2);
     let printed: Vec<&str> = panicked.chain([report.text("action.reason")]).collect();

@@ -7,7 +7,7 @@ use super::process::{Ended, Running};
 use super::sickbay::Sickbay;
 
 /// How many failures are awaited at once.
-const FEW: usize = 25;
+const FEW: usize = 5;
 
 /// The program under supervision.
 pub(crate) struct Raising {
