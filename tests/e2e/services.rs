@@ -16,10 +16,25 @@ fn sickbay() -> Sickbay {
     )
 }
 
+/// How setpriv(1) becomes that user.
+const NOBODY: [&str; 3] = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"];
+
 /// Starts a server that faults when it reads the marker; `words` are its program and arguments.
 fn start(sickbay: &Sickbay, words: &[&str]) -> Running {
-    let preload = format!("LD_PRELOAD={}", fixture("poisoned_read.so").display());
+    start_with(sickbay, &fixture("poisoned_read.so"), words)
+}
+
+fn start_with(sickbay: &Sickbay, library: &Path, words: &[&str]) -> Running {
+    let preload = format!("LD_PRELOAD={}", library.display());
     sickbay.start("env", &[&[preload.as_str()], words].concat())
+}
+
+/// The same as another user, who may not be allowed to read where this project is: the library is copied to a directory of
+/// that user.
+fn start_as_nobody(sickbay: &Sickbay, directory: &str, words: &[&str]) -> Running {
+    let library = Path::new(directory).join("poisoned_read.so");
+    std::fs::copy(fixture("poisoned_read.so"), &library).unwrap();
+    start_with(sickbay, &library, &[&["setpriv"], &NOBODY[..], words].concat())
 }
 
 #[track_caller]
@@ -138,14 +153,13 @@ fn postgres_is_left_to_its_postmaster() {
     let root = directory.path().to_str().unwrap().to_owned();
     assert_eq!(run(Command::new("chown").args(["nobody", &root])).code(), 0);
     let data = format!("{root}/data");
-    let nobody = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"];
     let made = run(Command::new("setpriv")
-        .args(nobody)
+        .args(NOBODY)
         .args(["initdb", "-D", &data, "-U", "postgres", "--no-sync"])
         .current_dir(&root));
     assert_eq!(made.code(), 0, "{made:#?}");
     let server = ["postgres", "-D", &data, "-k", &root, "-h", "", "-c", "fsync=off"];
-    let _server = start(&sickbay, &[&["setpriv"], &nobody[..], &server[..]].concat());
+    let _server = start_as_nobody(&sickbay, &root, &server);
     let ask =
         |question: &str| run(Command::new("psql").args(["-h", &root, "-U", "postgres", "-Atc", question]));
     let answers = || (ask("select 42").stdout == "42\n").then_some(());
@@ -169,7 +183,6 @@ fn mariadb_ends_as_its_handler_wants() {
     let directory = tempfile::Builder::new().prefix("my").tempdir_in("/tmp").unwrap();
     let root = directory.path().to_str().unwrap().to_owned();
     assert_eq!(run(Command::new("chown").args(["nobody", &root])).code(), 0);
-    let nobody = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"];
     let socket = format!("{root}/s");
     let options = [
         "mariadbd".to_owned(),
@@ -181,7 +194,7 @@ fn mariadb_ends_as_its_handler_wants() {
         "--skip-grant-tables".to_owned(),
     ];
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let mut server = start(&sickbay, &[&["setpriv"], &nobody[..], &options[..]].concat());
+    let mut server = start_as_nobody(&sickbay, &root, &options);
     let client = |question: &str| {
         let mut command = Command::new("mariadb");
         command.args(["--no-defaults", "-uroot", "-S", &socket, "-N", "-e", question]);
