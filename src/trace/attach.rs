@@ -124,18 +124,18 @@ pub(super) fn examine(pid: Pid) -> Result<StartTime, AttachError> {
     start_time(pid.leader()).ok_or(AttachError::NoSuchProcess(pid))
 }
 
-/// Seizes every thread of a process that `known` does not name.
+/// Seizes every thread of a process that `known` does not name; they are returned in that order.
 pub(super) fn take(
     pid: Pid,
     start: StartTime,
     options: Options,
     mut known: impl FnMut(Tid) -> bool,
-) -> Result<Taken, AttachError> {
+) -> Result<Vec<Tid>, AttachError> {
     let mut tasks = Tasks::open(pid).map_err(|_| AttachError::NoSuchProcess(pid))?;
     if start_time(pid.leader()) != Some(start) {
         return Err(AttachError::Replaced(pid));
     }
-    let mut taken = Taken::default();
+    let (mut taken, mut in_order) = (Taken::default(), Vec::new());
     let mut listed = Vec::new();
     for _ in 0..MAX_PASSES {
         listed = tasks.list().unwrap_or_default();
@@ -148,6 +148,7 @@ pub(super) fn take(
             for tid in stride {
                 if !known(*tid) && !taken.contains(tid) && seize(*tid, options)? {
                     taken.insert(*tid);
+                    in_order.push(*tid);
                 }
             }
         }
@@ -156,13 +157,14 @@ pub(super) fn take(
             break;
         }
     }
-    verify(pid, taken, &listed)
+    verify(pid, &taken, &listed)?;
+    Ok(in_order)
 }
 
-/// Returns what was taken if all of it belongs to the process, of which `listed` is the last pass.
-fn verify(pid: Pid, taken: Taken, listed: &[Tid]) -> Result<Taken, AttachError> {
+/// Whether all that was taken belongs to the process, of which `listed` is the last pass.
+fn verify(pid: Pid, taken: &Taken, listed: &[Tid]) -> Result<(), AttachError> {
     if listed.iter().filter(|tid| taken.contains(tid)).count() == taken.len() {
-        return Ok(taken);
+        return Ok(());
     }
     let listed: Taken = listed.iter().copied().collect();
     let own = tracer_id();
@@ -171,7 +173,7 @@ fn verify(pid: Pid, taken: Taken, listed: &[Tid]) -> Result<Taken, AttachError> 
     if taken.difference(&listed).any(foreign) {
         return Err(AttachError::Replaced(pid));
     }
-    Ok(taken)
+    Ok(())
 }
 
 /// When a task started.
@@ -286,17 +288,15 @@ mod tests {
         let pid = Pid(child.id() as i32);
         let start = start_time(pid.leader()).unwrap();
         let taken = take(pid, start, Options::threads(), |_| false).unwrap();
-        assert_eq!(taken, Taken::from_iter([pid.leader()]));
+        assert_eq!(taken, [pid.leader()]);
+        let taken = Taken::from_iter(taken);
 
         let own = Pid(std::process::id() as i32);
-        assert!(verify(pid, taken.clone(), &[pid.leader()]).is_ok());
-        assert!(matches!(
-            verify(own, taken.clone(), &[]),
-            Err(AttachError::Replaced(_))
-        ));
+        assert!(verify(pid, &taken, &[pid.leader()]).is_ok());
+        assert!(matches!(verify(own, &taken, &[]), Err(AttachError::Replaced(_))));
         drop(child.stdin.take());
         child.wait().unwrap();
-        assert!(verify(own, taken, &[]).is_ok(), "one that is gone is nobody's");
+        assert!(verify(own, &taken, &[]).is_ok(), "one that is gone is nobody's");
     }
 
     #[test]
