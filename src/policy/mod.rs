@@ -11,6 +11,7 @@ mod decide;
 mod limits;
 mod matching;
 mod noteworthy;
+mod obstacle;
 mod rescue;
 
 pub use budget::{Admission, Budget};
