@@ -4,7 +4,7 @@
 //! (`mm/oom_kill.c`, `__oom_kill_process`): in `memory.events` of the unified hierarchy, with the groups below it, or in
 //! `memory.oom_control` of the older one. The counter tells of the group, not of the process, and goes with the group:
 //! it is read before a killed process is reaped, as nobody removes the group earlier, and each count speaks for one
-//! process. Unlike the kernel's log, anybody may read it.
+//! process that ended in the same while: the group may have others in it, which nobody watches. Unlike the kernel's log, anybody may read it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,8 +26,10 @@ pub struct MemoryGroups(Vec<Group>);
 struct Group {
     /// The file with the counter.
     file: PathBuf,
-    /// What it said when it was looked at first, and one more for each kill that was told of.
+    /// What it said when it was looked at first or a while ago, and one more for each kill that was told of.
     told: u64,
+    /// What it said when it was looked at last.
+    seen: u64,
 }
 
 impl MemoryGroups {
@@ -54,7 +56,19 @@ impl MemoryGroups {
             group.file != file && group.file.exists() || group.file == file && group.told <= told
         });
         if self.0.len() < MAX_GROUPS && self.0.iter().all(|group| group.file != file) {
-            self.0.push(Group { file, told });
+            self.0.push(Group {
+                file,
+                told,
+                seen: told,
+            });
+        }
+    }
+
+    /// A while has passed: a kill that was counted before the last one began was another's.
+    pub fn age(&mut self) {
+        for group in &mut self.0 {
+            group.told = group.told.max(group.seen);
+            group.seen = count(&group.file).unwrap_or(group.seen);
         }
     }
 
@@ -110,6 +124,27 @@ mod tests {
             groups.evidence().is_some(),
             "a group of the same name counts anew"
         );
+    }
+
+    #[test]
+    fn a_kill_of_a_while_ago_was_another_s() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("memory.events");
+        fs::write(&file, events(0)).unwrap();
+        let mut groups = MemoryGroups::default();
+        groups.note_file(file.clone());
+        fs::write(&file, events(1)).unwrap();
+        groups.age();
+        let mut at_once = MemoryGroups(vec![Group {
+            file: file.clone(),
+            told: groups.0[0].told,
+            seen: groups.0[0].seen,
+        }]);
+        assert!(at_once.evidence().is_some(), "it may be told of only now");
+        groups.age();
+        assert_eq!(groups.evidence(), None);
+        fs::write(&file, events(2)).unwrap();
+        assert!(groups.evidence().is_some());
     }
 
     #[test]

@@ -309,6 +309,7 @@ impl Tracer {
     }
 
     fn tell(&mut self) -> Result<(), TracerError> {
+        self.memory.age();
         self.say(FromTracer::Told(Census {
             processes: self.engine.processes(),
             threads: self.engine.threads(),
