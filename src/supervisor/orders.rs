@@ -124,3 +124,26 @@ impl Orders {
 pub(crate) fn asker(user: u32) -> String {
     format!("an operator (user id {user})")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_hears_the_answer_to_an_order_of_another_tracer() {
+        let (mut orders, now) = (Orders::default(), Instant::now());
+        let [first, second, other] = [1, 2, 3].map(ClientId::sample);
+        orders.asked_for_one(first, "api", Tid(7), now);
+        orders.asked_for_one(other, "web", Tid(7), now);
+        let abandoned = orders.abandon("api");
+        assert!(matches!(&abandoned[..], [(client, Answer::Failed(_))] if *client == first));
+        orders.asked_for_one(second, "api", Tid(7), now);
+        let answer = orders.settled("api", Tid(7), Ok(Action::Park));
+        assert_eq!(answer.map(|(client, _)| client), Some(second));
+        assert_eq!(
+            orders.overdue(now + PATIENCE).len(),
+            1,
+            "the other service's waits"
+        );
+    }
+}

@@ -47,6 +47,16 @@ pub(crate) struct ClientId {
     number: u64,
 }
 
+#[cfg(test)]
+impl ClientId {
+    pub(crate) const fn sample(number: u64) -> Self {
+        Self {
+            access: Access::Group,
+            number,
+        }
+    }
+}
+
 /// A request, and who asks.
 #[derive(Debug)]
 pub(crate) struct Asked {
