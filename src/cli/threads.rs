@@ -220,21 +220,9 @@ fn threads_of(process: Pid) -> Vec<Thread> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::SigNo;
 
     fn isolated(tid: i32, state: IsolatedState) -> IsolatedThread {
-        IsolatedThread {
-            process: Pid(1),
-            tid: Tid(tid),
-            name: "worker".to_owned(),
-            state,
-            action: Action::Exit,
-            signal: SigNo::SEGV,
-            since: Timestamp::UNIX_EPOCH,
-            until: None,
-            locks: Vec::new(),
-            waiters: Vec::new(),
-        }
+        IsolatedThread::sample(Pid(1), Tid(tid), state, Action::Exit)
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::fmt::{Display, Write};
 
 use crate::report::Report;
 use crate::report::model::Kind;
-
 use crate::supervisor::control::message::{ServiceStatus, State, Status};
 
 /// What has been counted since the daemon started.

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::report::model::Kind;
+use crate::supervisor::control::message::{self, ServiceStatus, State};
+use crate::supervisor::control::{Access, Answer, Asked, ClientId, Failure, Reason, Request};
 use crate::supervisor::follow::Followed;
 use crate::supervisor::orders;
 use crate::supervisor::recording::Concluded;
@@ -14,8 +16,6 @@ use crate::sys::{Pid, Tid};
 use crate::trace::status::Status;
 
 use super::Daemon;
-use crate::supervisor::control::message::{self, ServiceStatus, State};
-use crate::supervisor::control::{Access, Answer, Asked, ClientId, Failure, Reason, Request};
 
 /// How long tracers may take to say how things are; what they said before stands for those that do not.
 const CENSUS: Duration = Duration::from_millis(80);

@@ -166,6 +166,25 @@ pub struct IsolatedThread {
     pub waiters: Vec<String>,
 }
 
+#[cfg(test)]
+impl IsolatedThread {
+    /// A thread that faulted in 1970.
+    pub(crate) fn sample(process: Pid, tid: Tid, state: IsolatedState, action: Action) -> Self {
+        Self {
+            process,
+            tid,
+            name: "worker".to_owned(),
+            state,
+            action,
+            signal: SigNo::SEGV,
+            since: Timestamp::UNIX_EPOCH,
+            until: None,
+            locks: Vec::new(),
+            waiters: Vec::new(),
+        }
+    }
+}
+
 /// Where an isolated thread is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

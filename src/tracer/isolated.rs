@@ -113,24 +113,11 @@ fn shorten(lines: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::sys::SigNo;
 
     fn thread(tid: i32, action: Action) -> IsolatedThread {
-        IsolatedThread {
-            process: Pid(std::process::id() as i32),
-            tid: Tid(tid),
-            name: "worker".to_owned(),
-            state: IsolatedState::Parked,
-            action,
-            signal: SigNo::SEGV,
-            since: Timestamp::UNIX_EPOCH,
-            until: None,
-            locks: Vec::new(),
-            waiters: Vec::new(),
-        }
+        let process = Pid(std::process::id() as i32);
+        IsolatedThread::sample(process, Tid(tid), IsolatedState::Parked, action)
     }
 
     #[test]
