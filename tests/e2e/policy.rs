@@ -119,6 +119,11 @@ fn siblings_of_a_thread_that_goes_on_are_described() {
         .into_iter()
         .find(is_server)
         .unwrap();
+    // A thread that runs is in no call.
+    await_that("five threads asleep", || {
+        let tasks = proc::tasks(pid);
+        (tasks.len() == 5 && tasks.iter().all(|task| task.state == 'S')).then_some(())
+    });
     kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     let report = await_that("a whole report", || {
         sickbay.reports().into_iter().find(|report| report.has("threads"))
