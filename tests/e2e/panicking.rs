@@ -1,7 +1,7 @@
 //! A fault becomes a Rust panic of the thread that faulted: `catch_unwind` gets it, and `Drop` runs on the way.
 #![cfg(target_arch = "x86_64")]
 
-use crate::support::{Ended, Raising, Sickbay, fixture};
+use crate::support::{Raising, Sickbay, fixture};
 
 fn start() -> Raising {
     Raising::start(Sickbay::new(), fixture("panicker"), &[])
@@ -127,7 +127,7 @@ fn a_tracer_that_dies_on_the_way_to_a_panic_leaves_the_signal() {
         subject.supervisor.write("fault\n");
         assert_eq!(
             subject.supervisor.ended(),
-            Ended::Exited(128 + libc::SIGSEGV),
+            crate::support::Ended::Exited(128 + libc::SIGSEGV),
             "{point}"
         );
         assert!(mark.exists(), "{point}");

@@ -57,15 +57,30 @@ static inline int signal_by_name(const char *name)
     return 0;
 }
 
-/* Installs a handler, with SA_SIGINFO and the given further flags. */
-static inline void handle(int signal, void (*handler)(int, siginfo_t *, void *), int flags)
+static inline void handle_with(int signal, void (*handler)(int, siginfo_t *, void *), int flags, const sigset_t *blocked)
 {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = handler;
     action.sa_flags = SA_SIGINFO | flags;
-    sigemptyset(&action.sa_mask);
+    action.sa_mask = *blocked;
     need(sigaction(signal, &action, NULL) == 0, "sigaction");
+}
+
+/* Installs a handler, with SA_SIGINFO and the given further flags. */
+static inline void handle(int signal, void (*handler)(int, siginfo_t *, void *), int flags)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    handle_with(signal, handler, flags, &none);
+}
+
+/* No other handler interrupts this one. */
+static inline void handle_alone(int signal, void (*handler)(int, siginfo_t *, void *), int flags)
+{
+    sigset_t all;
+    sigfillset(&all);
+    handle_with(signal, handler, flags, &all);
 }
 
 /* The state letter of one thread of this process, 0 when it is gone. */

@@ -1,5 +1,7 @@
 /* obey: prints "ready PID", then "took SIGNAL code C pid P value V" for each signal that it takes; every signal without a
- * handler here (SIGTERM, SIGINT, SIGQUIT, the faults) has its default action. End of file on stdin ends it. */
+ * handler here (SIGTERM, SIGINT, SIGQUIT, the faults) has its default action. End of file on stdin ends it. One handler
+ * runs at a time: with two signals pending a handler that does not block the second is interrupted by it before its first
+ * instruction, and the lines come in the wrong order. */
 #include "fixture.h"
 
 static void tell(int signal, siginfo_t *info, void *context)
@@ -19,9 +21,9 @@ int main(void)
 {
     static const int told[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGCONT, SIGURG, SIGWINCH, SIGIO, SIGPWR, SIGCHLD, SIGSTKFLT};
     for (size_t index = 0; index < sizeof told / sizeof *told; index++)
-        handle(told[index], tell, SA_RESTART);
+        handle_alone(told[index], tell, SA_RESTART);
     for (int signal = SIGRTMIN; signal <= SIGRTMAX; signal++)
-        handle(signal, tell, SA_RESTART);
+        handle_alone(signal, tell, SA_RESTART);
     say("ready %d", getpid());
     while (getchar() != EOF)
         ;
