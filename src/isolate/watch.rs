@@ -28,6 +28,8 @@ const WAITERS: u32 = 0x8000_0000;
 const OWNER: u32 = 0x3fff_ffff;
 /// In `__kind` of a mutex: it is robust (nptl/pthreadP.h, `PTHREAD_MUTEX_ROBUST_NORMAL_NP`).
 const ROBUST: u32 = 16;
+/// In `__readers` of a rwlock: it is the turn of writers, and one has it (nptl/pthread_rwlock_common.c).
+const WRITTEN: u32 = 3;
 
 /// A thread that waits for another.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -149,7 +151,8 @@ const AFTER: usize = 24;
 /// The lock of `owner` that a futex word belongs to: `around` begins [`BEFORE`] bytes in front of it.
 ///
 /// Layouts of glibc for 64-bit processes (sysdeps/nptl/bits/struct_mutex.h, struct_rwlock.h): in a mutex, the futex word
-/// comes first, the owner 8 and the kind 16 bytes behind it; in a rwlock the futex words are at 8 and 12, the writer at 24.
+/// comes first, the owner 8 and the kind 16 bytes behind it; in a rwlock the state comes first, the futex words are at 8 and
+/// 12, the writer at 24.
 fn owned(around: &[u8], word: u64, owner: Tid) -> Option<(Lock, u64)> {
     let at = |offset: i64| -> Option<u32> {
         let start = usize::try_from(BEFORE as i64 + offset).ok()?;
@@ -168,8 +171,9 @@ fn owned(around: &[u8], word: u64, owner: Tid) -> Option<(Lock, u64)> {
         }
     }
     [(8, 16), (12, 12)].into_iter().find_map(|(offset, writer)| {
-        let shared = at(writer + 4)?;
-        (at(writer) == Some(owner) && shared <= 1).then_some((Lock::WriteLock, word - offset))
+        let (state, shared) = (at(-offset)?, at(writer + 4)?);
+        let is_written = state & WRITTEN == WRITTEN && at(writer) == Some(owner) && shared <= 1;
+        is_written.then(|| (Lock::WriteLock, word - offset as u64))
     })
 }
 
@@ -229,8 +233,12 @@ mod tests {
             told(&[(0, WAITERS | owner), (8, owner), (16, 32)]),
             Some((Lock::InheritingMutex, WORD))
         );
-        assert_eq!(told(&[(16, owner)]), Some((Lock::WriteLock, WORD - 8)));
-        assert_eq!(told(&[(12, owner)]), Some((Lock::WriteLock, WORD - 12)));
+        assert_eq!(told(&[(-8, 3), (16, owner)]), Some((Lock::WriteLock, WORD - 8)));
+        assert_eq!(
+            told(&[(-12, 0b1011), (12, owner)]),
+            Some((Lock::WriteLock, WORD - 12))
+        );
+        assert_eq!(told(&[(16, owner)]), None, "nobody writes");
         assert_eq!(told(&[(0, 2), (8, 4712)]), None, "another owner");
         assert_eq!(
             told(&[(0, 2), (8, owner), (16, 0x1000)]),

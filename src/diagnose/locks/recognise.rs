@@ -25,8 +25,9 @@ const CEILING: u32 = 19;
 /// The deepest recursion that is plausible.
 const MAX_DEPTH: u32 = 1 << 20;
 
-/// Bits of `__readers` of a rwlock: a writer has it, and the number of readers.
+/// Bits of `__readers` of a rwlock: it is the turn of writers, one has it, and the number of readers.
 const WRITE_PHASE: u32 = 1;
+const WRITE_LOCKED: u32 = 2;
 const READERS: u32 = 3;
 
 /// A lock that was recognised.
@@ -131,7 +132,8 @@ fn mutex(memory: &LockMemory<'_>, threads: &Threads, at: u64) -> Option<Found> {
 }
 
 /// `pthread_rwlock_t`: `__readers`, `__writers`, the two words that threads wait on, two of padding, `__cur_writer` and
-/// `__shared`, 4 bytes each; `__flags` at 48.
+/// `__shared`, 4 bytes each; `__flags` at 48. While there is a writer, the first word that threads wait on is odd: without
+/// that, a thread's id among zeros would pass for a lock.
 fn rwlock(memory: &LockMemory<'_>, threads: &Threads, at: u64) -> Option<Found> {
     let field = |index: u64| memory.u32(at.wrapping_add(4 * index));
     let (state, wait_for_phase, wait_for_writer) = (field(0)?, field(2)?, field(3)?);
@@ -142,8 +144,10 @@ fn rwlock(memory: &LockMemory<'_>, threads: &Threads, at: u64) -> Option<Found> 
         return None;
     }
     let readers = state >> READERS;
+    let is_written =
+        state & (WRITE_PHASE | WRITE_LOCKED) == WRITE_PHASE | WRITE_LOCKED && wait_for_phase & 1 != 0;
     match threads.owner(writer) {
-        Some(owner) => Some(Found::new(at, LockKind::ReadWriteLock).held_by(owner)),
+        Some(owner) => is_written.then(|| Found::new(at, LockKind::ReadWriteLock).held_by(owner)),
         None if writer == 0
             && state & WRITE_PHASE == 0
             && (1..=threads.count()).contains(&(readers as usize)) =>

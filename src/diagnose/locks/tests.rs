@@ -240,6 +240,16 @@ fn rwlocks_are_found_from_either_word() {
     assert_eq!((graph.locks[0].owner, graph.locks[0].readers), (None, 2));
 }
 
+/// Programs keep the ids of their threads: Python in each thread's state.
+#[test]
+fn an_id_among_zeros_is_no_lock() {
+    for state in [0, 3, 0b1000, 0xdead_beef] {
+        let among_zeros = [state, 0, 0, 0, 0, 0, 101, 0, 0, 0, 0, 0, 0, 0];
+        let scene = Scene::of(2).memory(LOCKS, &among_zeros);
+        assert_eq!(scene.graph().locks, [], "{state:#x}");
+    }
+}
+
 #[test]
 fn conditions_semaphores_and_streams_are_told() {
     let old = [4, 0, 0, 0, 2, 0, 0, 0, 0, 8, 0, 0];
