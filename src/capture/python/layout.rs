@@ -43,8 +43,8 @@ pub(super) enum Entry {
 /// # Errors
 ///
 /// Why it does not, as a sentence.
-pub(super) fn check(version: u32, is_debug_build: impl FnOnce() -> bool) -> Result<(), String> {
-    if matches!(version >> 16, V3_11 | V3_12) && is_debug_build() {
+pub(super) fn check(version: u32, is_debug_build: bool) -> Result<(), String> {
+    if matches!(version >> 16, V3_11 | V3_12) && is_debug_build {
         return Err(format!(
             "it is a debug build of Python 3.{}, whose structures are not known",
             version >> 16 & 0xff
@@ -234,11 +234,11 @@ mod tests {
             );
         }
         assert!(
-            check(0x030b_02f0, || true)
+            check(0x030b_02f0, true)
                 .unwrap_err()
                 .contains("debug build of Python 3.11")
         );
-        assert_eq!(check(0x030b_02f0, || false), Ok(()));
-        assert_eq!(check(V3_13_1, || true), Ok(()), "its table tells");
+        assert_eq!(check(0x030b_02f0, false), Ok(()));
+        assert_eq!(check(V3_13_1, true), Ok(()), "its table tells");
     }
 }

@@ -142,14 +142,11 @@ impl Capture {
         let (module, file) = self
             .opened(files, |module| is_interpreter(module, "libpython3"))
             .or_else(|| self.opened(files, |module| is_interpreter(module, "python3")))?;
-        let [runtime, version] = symbol::addresses(module, file, ["_PyRuntime", "Py_Version"]);
+        let names = ["_PyRuntime", "Py_Version", layout::OF_DEBUG_BUILDS];
+        let [runtime, version, counter] = symbol::addresses(module, file, names);
         let (runtime, version) = (runtime?, memory.read_span(version?, 4));
         let version = u32::from_le_bytes(version.try_into().ok()?);
-        let is_debug_build = || {
-            let [counter] = symbol::addresses(module, file, [layout::OF_DEBUG_BUILDS]);
-            counter.is_some()
-        };
-        Some(layout::check(version, is_debug_build).map(|()| (runtime, version)))
+        Some(layout::check(version, counter.is_some()).map(|()| (runtime, version)))
     }
 }
 
