@@ -6,7 +6,7 @@ AARCH64    := aarch64-unknown-linux-gnu
 MUSL       := x86_64-unknown-linux-musl
 
 BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
-TEST_PACKAGES  := $(BUILD_PACKAGES) dpkg-dev man-db redis-server redis-tools gdb lldb elfutils python3 python3-dev systemd systemd-container dbus \
+TEST_PACKAGES  := $(BUILD_PACKAGES) dpkg-dev man-db redis-server redis-tools gdb lldb elfutils python3 python3-dev cython3 pybind11-dev systemd systemd-container dbus \
 	stress-ng nginx wrk python3-jsonschema python3-pexpect curl xz-utils chromium golang-go \
 	nodejs default-jre-headless erlang-base postgresql memcached apache2-bin mariadb-server clang lld strace musl-tools python3-yaml
 SOAK_PACKAGES  := libpython3.11-testsuite

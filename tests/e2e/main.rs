@@ -54,6 +54,7 @@ mod page;
 mod panicking;
 mod passing;
 mod policy;
+mod python_server;
 mod raising;
 mod readme;
 mod real_programs;
