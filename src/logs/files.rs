@@ -1,19 +1,18 @@
 //! The ends of log files, rotated ones included.
 //!
-//! The patterns are the administrator's, but whoever may write to a log's directory chooses what the names in it stand
-//! for. So a file is read only if it is a plain file with one name, found without following a link at its end: else a
-//! service could have us quote a file that it may not read itself.
+//! Which files a pattern may lead to is decided in [`open`](super::open).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::report::model::LogLine;
 
-use super::{MAX_BYTES, MAX_LINES, text};
+use super::open::open_log;
+use super::{MAX_BYTES, MAX_LINE, MAX_LINES, text};
 
 /// The most files of one pattern.
 const MAX_FILES: usize = 16;
@@ -68,8 +67,11 @@ pub fn tail_of_descriptor(file: &OwnedFd, source: &str, notes: &mut Vec<String>)
 fn tail(log: &Path, notes: &mut Vec<String>) -> Option<Vec<LogLine>> {
     let source = log.display().to_string();
     let mut lines = Vec::new();
-    if let Err(error) = open(log).and_then(|mut file| prepend(&mut lines, &mut file, &source)) {
-        notes.push(format!("{source}: {error}"));
+    if let Err(note) = prepend_log(&mut lines, log, &source) {
+        // Many names may lie behind one link.
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
         return None;
     }
     let mut rotated = newest_last(rotated_files(log));
@@ -81,35 +83,18 @@ fn tail(log: &Path, notes: &mut Vec<String>) -> Option<Vec<LogLine>> {
             notes.push(format!("{}: compressed, not read", older.display()));
             break;
         }
-        if let Err(error) = open(&older).and_then(|mut file| prepend(&mut lines, &mut file, &source)) {
-            notes.push(format!("{}: {error}", older.display()));
+        if let Err(note) = prepend_log(&mut lines, &older, &source) {
+            notes.push(note);
             break;
         }
     }
     Some(lines)
 }
 
-/// Opens a plain file that has no other name.
-fn open(path: &Path) -> io::Result<File> {
-    let refuse = |reason| Err(io::Error::other(reason));
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path);
-    let file = match file {
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-            return refuse("a symbolic link, which is not followed");
-        }
-        file => file?,
-    };
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return refuse("not a plain file");
-    }
-    if meta.nlink() > 1 {
-        return refuse("it has another name, and is not read");
-    }
-    Ok(file)
+/// The same as [`prepend`], of a file by its name; an error is a note.
+fn prepend_log(lines: &mut Vec<LogLine>, path: &Path, source: &str) -> Result<(), String> {
+    let mut file = open_log(path).map_err(|refused| refused.to_string())?;
+    prepend(lines, &mut file, source).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Puts the last lines of a file before those that are there, as far as there is room.
@@ -128,7 +113,11 @@ fn prepend(lines: &mut Vec<LogLine>, file: &mut File, source: &str) -> io::Resul
         .unwrap_or(&bytes)
         .split(|byte| *byte == b'\n')
         .collect();
-    if start > 0 || bytes.is_empty() {
+    let cut = start > 0 && found.len() == 1;
+    if let Some(only) = found.first_mut().filter(|_| cut) {
+        // Of one line without end, the end of it.
+        *only = only.split_at(only.len().saturating_sub(MAX_LINE)).1;
+    } else if start > 0 || bytes.is_empty() {
         // The first is the end of a line that began before.
         found.remove(0);
     }
@@ -275,6 +264,7 @@ mod tests {
         assert_eq!(lines[0].len(), MAX_LINES);
         assert_eq!(lines[0][0], format!("line {}", 200_000 - MAX_LINES));
         assert_eq!(logs.read("b.log").0, [[""; 0]]);
-        assert_eq!(logs.read("c.log").0, [[""; 0]]);
+        let (lines, _) = logs.read("c.log");
+        assert_eq!(lines, [["x".repeat(MAX_LINE)]]);
     }
 }

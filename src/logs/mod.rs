@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`journal`] | lines of a unit and of a process in the journal |
 //! | [`files`] | the ends of log files, rotated ones included |
+//! | `open` | which files are read, whoever else may write where they are |
 //! | [`role`] | the process: what is wanted in, lines out |
 //!
 //! A line is data, however it looks: it is never split by what it says, never matched by a name that the service
@@ -14,6 +15,7 @@
 
 pub mod files;
 pub mod journal;
+mod open;
 pub mod role;
 
 use std::os::fd::OwnedFd;
