@@ -4,8 +4,10 @@
 //! looked it up, only the id is known to it. Before they are read, journald is asked to take what has been sent to it
 //! (`io.systemd.Journal.Synchronize`), since the last line before a fault is the one that matters.
 
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::report::model::LogLine;
@@ -16,6 +18,10 @@ use super::OfProcess;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Where journald takes requests (varlink.org).
 const REQUESTS: &str = "/run/systemd/journal/io.systemd.journal";
+/// Where journals are, each machine's in a directory called as the machine, and what the system's is called.
+const DIRECTORIES: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
+const MACHINE_ID: &str = "/etc/machine-id";
+const SYSTEM: &str = "system.journal";
 /// A request ends with a zero byte, and so does its answer.
 const SYNCHRONIZE: &[u8] = b"{\"method\":\"io.systemd.Journal.Synchronize\",\"parameters\":{}}\0";
 
@@ -37,18 +43,38 @@ pub fn tail(wanted: &OfProcess) -> Result<Tail, String> {
     let behind = synchronize().err();
     let lines = library::lines(wanted)?;
     let note = match behind {
-        Some(error) if error.kind() != io::ErrorKind::NotFound => {
-            Some(format!("the journal: the last lines may be missing ({error})"))
+        _ if lines.is_empty() && is_closed() => {
+            Some("this user may not read it; members of the group systemd-journal may".to_owned())
         }
-        _ if lines.is_empty() => Some("the journal: no lines of this service".to_owned()),
-        _ => None,
+        Some(error) => Some(format!("the last lines may be missing ({error})")),
+        None if lines.is_empty() => Some("no lines of this service".to_owned()),
+        None => None,
     };
-    Ok(Tail { lines, note })
+    Ok(Tail {
+        lines,
+        note: note.map(|note| format!("the journal: {note}")),
+    })
+}
+
+/// Whether there is a journal of the system that we may not read: the library takes it for an empty one.
+fn is_closed() -> bool {
+    let machine = fs::read_to_string(MACHINE_ID).unwrap_or_default();
+    let mut journals = DIRECTORIES
+        .iter()
+        .map(|directory| Path::new(directory).join(machine.trim()).join(SYSTEM));
+    journals.any(|journal| {
+        File::open(journal).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    })
 }
 
 /// Waits until journald has written what was sent to it, for a while.
 fn synchronize() -> io::Result<()> {
-    let mut socket = UnixStream::connect(REQUESTS)?;
+    let mut socket = UnixStream::connect(REQUESTS).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            io::Error::new(error.kind(), "no journald answers here")
+        }
+        _ => error,
+    })?;
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.write_all(SYNCHRONIZE)?;

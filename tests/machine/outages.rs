@@ -71,7 +71,9 @@ fn the_journal_and_the_bus_may_go_and_a_bad_configuration_changes_nothing() {
         "active"
     );
     crash(&machine);
-    machine.await_reports(2);
+    let reports = machine.await_reports(2);
+    let note = reports[1]["log_note"].as_str().unwrap_or_default();
+    assert!(note.contains("the last lines may be missing"), "{note}");
     machine.must(&["systemctl", "start", sockets[0], "systemd-journald.service"]);
     crash(&machine);
     machine.await_reports(3);
