@@ -83,7 +83,7 @@ const FILES: [(&str, &str); 4] = [
     ("/run/sickbay/control.sock", "Where the daemon is asked."),
     (
         "/run/sickbay/watch/PID.sock, $XDG_RUNTIME_DIR/sickbay/watch/PID.sock",
-        "Where 'run' and 'attach' are asked, of root and of other users.",
+        "Where 'run' and 'attach' are asked, of root and of other users; in units also below $RUNTIME_DIRECTORY.",
     ),
 ];
 

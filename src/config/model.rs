@@ -165,6 +165,8 @@ pub struct ReportOptions {
     pub core: CoreExtent,
     /// At most that many bytes of memory in a core that is not compact.
     pub core_limit: Size,
+    /// For how long a core or minidump of a fault does for others of the same fingerprint; 0: each has its own.
+    pub dump_interval: Span,
     /// Names of environment variables that may be recorded (`*` any text); all others stay in the process.
     pub environment: Vec<String>,
     /// Whether memory is looked up that the program asked to leave out of cores.
@@ -292,13 +294,16 @@ impl Service {
     /// Whether a decision needs more than the signal and the names: somebody asks for an action on the thread, or a rule
     /// asks where or why it faulted.
     pub fn looks_closely(&self) -> bool {
-        let ladders = std::iter::once(&self.on_fault).chain(self.rules.iter().map(|rule| &rule.action));
-        let acts = ladders
-            .flat_map(|ladder| &ladder.0)
-            .any(|action| !matches!(action, Action::Deliver | Action::Suppress));
         let asks =
             |rule: &Rule| !(rule.modules.is_empty() && rule.functions.is_empty() && rule.causes.is_empty());
-        acts || self.rules.iter().any(asks)
+        self.isolates() || self.rules.iter().any(asks)
+    }
+
+    /// Whether anything may be done to a thread that faulted, but to give it its signal.
+    pub fn isolates(&self) -> bool {
+        let ladders = std::iter::once(&self.on_fault).chain(self.rules.iter().map(|rule| &rule.action));
+        let mut actions = ladders.flat_map(|ladder| &ladder.0);
+        actions.any(|action| !matches!(action, Action::Deliver | Action::Suppress))
     }
 }
 
@@ -379,6 +384,7 @@ impl Default for ReportOptions {
             thread_stack: Size::kib(64),
             fault_stack: Size::mib(1),
             memory: Size::mib(64),
+            dump_interval: Span::millis(600_000),
             max_per_minute: 30,
             exits: Exits::Signals,
         }

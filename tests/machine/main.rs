@@ -17,6 +17,7 @@ mod machine;
 #[path = "../e2e/support/deadline.rs"]
 mod deadline;
 
+mod asked;
 mod containers;
 mod crash;
 mod hostile;

@@ -71,7 +71,7 @@ pub enum ClientError {
     /// Who supervises does not listen.
     #[error(
         "process {front} supervises it and cannot be asked: it does not listen at {}; if it is a daemon, name its socket with \
-         --socket, else start it where it may write that directory",
+         --socket, else start it where it may write that directory, in a unit with 'RuntimeDirectory=NAME'",
         .path.display()
     )]
     NoFront {
@@ -116,7 +116,8 @@ impl Client {
         // The directory belongs to the effective user of the process.
         let owner = fs::metadata(format!("/proc/{front}")).map_err(failed)?.uid();
         let mut error = None;
-        for path in watch::places_of(front, owner, |name| std::env::var_os(name)) {
+        let ours = |name: &str| std::env::var_os(name);
+        for path in watch::places_of(front, owner, ours, |name| watch::variable_of(front, name)) {
             let nobody = || ClientError::NoFront {
                 front,
                 path: path.clone(),

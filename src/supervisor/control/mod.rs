@@ -96,7 +96,7 @@ impl Control {
 
     /// Listens where whoever supervises a process in the foreground is asked, for this process.
     pub(crate) fn of_watch() -> io::Result<Self> {
-        Self::listen(&watch::own_place()?, Access::Trusted)
+        watch::listen(|place| Self::listen(place, Access::Trusted))
     }
 
     /// What to wait for.

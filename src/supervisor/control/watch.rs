@@ -1,12 +1,15 @@
 //! Where a process that supervises others in the foreground is asked: `watch/PID.sock` below `/run/sickbay` for root, below
-//! `$XDG_RUNTIME_DIR/sickbay` for other users.
+//! `$XDG_RUNTIME_DIR/sickbay` for other users. A unit may write neither (`User=`, `ProtectSystem=strict`): there it is below
+//! the first directory of `$RUNTIME_DIRECTORY` (systemd.exec(5), `RuntimeDirectory=`), which whoever asks finds in the
+//! process's own environment. Who listens at a place that a process names is judged by the kernel's word.
 //!
 //! The directory is its owner's alone, so that nobody else can listen there, connect, or take a name first; and it is
 //! of the file system, which containers on the host's network do not share. Several such processes share it, so it stays.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, Permissions};
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -22,16 +25,40 @@ const DIRECTORY: &str = "watch";
 const EXTENSION: &str = "sock";
 /// What anybody but the owner would need to change a directory.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// What is read of another process's environment, bytes.
+const MAX_ENVIRONMENT: u64 = 4 << 20;
 
-/// The place of this process, its directories made. Names of processes that are no more are removed from there.
-pub(super) fn own_place() -> io::Result<PathBuf> {
-    let outer = match geteuid().as_raw() {
-        0 => machine(),
-        _ => runtime(|name| std::env::var_os(name))
-            .map(|directory| own(&directory))
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "XDG_RUNTIME_DIR names no directory"))?,
-    };
-    place_below(&outer)
+/// Has this process listen at the first of its places where it can, the directories made. Names of processes that are no
+/// more are removed from there.
+pub(super) fn listen<T>(at: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+    let machine = geteuid().is_root().then(machine);
+    listen_below(machine, |name| std::env::var_os(name), at)
+}
+
+fn listen_below<T>(
+    machine: Option<PathBuf>,
+    variable: impl Fn(&str) -> Option<OsString>,
+    at: impl Fn(&Path) -> io::Result<T>,
+) -> io::Result<T> {
+    let usual = machine.or_else(|| runtime(&variable).map(|directory| own(&directory)));
+    let managed = managed(&variable).map(|directory| own(&directory));
+    let mut errors = Vec::new();
+    for outer in usual.into_iter().chain(managed) {
+        let listening = place_below(&outer).and_then(|place| {
+            at(&place).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", place.display())))
+        });
+        match listening {
+            Ok(listening) => return Ok(listening),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    if errors.is_empty() {
+        errors.push(
+            "neither XDG_RUNTIME_DIR nor RUNTIME_DIRECTORY names a directory; a unit gets one by RuntimeDirectory="
+                .to_owned(),
+        );
+    }
+    Err(io::Error::other(errors.join("; ")))
 }
 
 fn place_below(outer: &Path) -> io::Result<PathBuf> {
@@ -43,22 +70,53 @@ fn place_below(outer: &Path) -> io::Result<PathBuf> {
     Ok(place_in(&directory, Pid(std::process::id().cast_signed())))
 }
 
-/// Where that process would listen, which runs as that user, as far as can be told from outside.
+/// Where that process would listen, which runs as that user, as far as can be told from outside: by our own variables, and
+/// by its.
 pub(super) fn places_of(
     front: Pid,
     owner: u32,
     variable: impl Fn(&str) -> Option<OsString>,
-) -> impl Iterator<Item = PathBuf> {
-    let runtime = runtime(variable).filter(|_| owner == geteuid().as_raw());
-    let outer = if owner == 0 {
-        [Some(machine()), None]
+    theirs: impl Fn(&str) -> Option<OsString>,
+) -> Vec<PathBuf> {
+    let mut outer = Vec::new();
+    if owner == 0 {
+        outer.push(machine());
     } else {
+        let named = runtime(variable).filter(|_| owner == geteuid().as_raw());
         let usual = PathBuf::from(format!("/run/user/{owner}"));
-        let named = runtime.filter(|named| *named != usual);
-        [named.map(|named| own(&named)), Some(own(&usual))]
-    };
-    let outer = outer.into_iter().flatten();
-    outer.map(move |outer| place_in(&outer.join(DIRECTORY), front))
+        outer.extend(
+            [named, runtime(&theirs), Some(usual)]
+                .into_iter()
+                .flatten()
+                .map(|directory| own(&directory)),
+        );
+    }
+    outer.extend(managed(theirs).map(|directory| own(&directory)));
+    let mut places: Vec<PathBuf> = Vec::new();
+    for place in outer.iter().map(|outer| place_in(&outer.join(DIRECTORY), front)) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+/// A variable of the environment that a process was started with, where we may read it.
+pub(super) fn variable_of(process: Pid, name: &str) -> Option<OsString> {
+    let mut environment = Vec::new();
+    let file = fs::File::open(format!("/proc/{process}/environ")).ok()?;
+    file.take(MAX_ENVIRONMENT).read_to_end(&mut environment).ok()?;
+    let value = environment
+        .split(|byte| *byte == 0)
+        .find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    value.map(|value| OsString::from_vec(value.to_owned()))
+}
+
+/// The first directory that the service manager made for this unit.
+fn managed(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let named = variable("RUNTIME_DIRECTORY")?;
+    let first = named.as_bytes().split(|byte| *byte == b':').next()?;
+    Some(PathBuf::from(OsStr::from_bytes(first))).filter(|first| first.is_absolute())
 }
 
 /// The user's runtime directory; a relative one, or an empty one, is none (XDG Base Directory Specification).
@@ -163,15 +221,77 @@ mod tests {
 
     #[test]
     fn a_process_is_looked_for_where_its_user_has_it_listen() {
-        let places = |owner| -> Vec<PathBuf> {
-            let variable = |_: &str| Some("/run/mine".into());
-            places_of(Pid(7), owner, variable).collect()
+        let nothing = |_: &str| None;
+        let places = |owner| {
+            let variable = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| "/run/mine".into());
+            places_of(Pid(7), owner, variable, nothing)
         };
         assert_eq!(places(0), [PathBuf::from("/run/sickbay/watch/7.sock")]);
         let other = geteuid().as_raw() + 1;
         let usual = PathBuf::from(format!("/run/user/{other}/sickbay/watch/7.sock"));
-        assert_eq!(places(other), [usual]);
+        assert_eq!(places(other), std::slice::from_ref(&usual));
         assert_eq!(runtime(|_| Some("".into())), None);
         assert_eq!(runtime(|_| Some("run".into())), None);
+
+        let of_unit = |name: &str| (name == "RUNTIME_DIRECTORY").then(|| "/run/api:/run/more".into());
+        let managed = PathBuf::from("/run/api/sickbay/watch/7.sock");
+        assert_eq!(
+            places_of(Pid(7), other, nothing, of_unit),
+            [usual, managed.clone()]
+        );
+        let of_root = [PathBuf::from("/run/sickbay/watch/7.sock"), managed];
+        assert_eq!(places_of(Pid(7), 0, nothing, of_unit), of_root);
+    }
+
+    #[test]
+    fn a_unit_listens_in_the_directory_that_the_service_manager_made() {
+        let given = tempfile::tempdir().unwrap();
+        let path = given.path().to_str().unwrap();
+        let of_unit = |name: &str| (name == "RUNTIME_DIRECTORY").then(|| format!("{path}:/other").into());
+        let named = |place: &Path| Ok(place.to_owned());
+        let place = listen_below(None, of_unit, named).unwrap();
+        assert!(
+            place.starts_with(given.path().join("sickbay/watch")),
+            "{}",
+            place.display()
+        );
+        // Where root may not write either; where the directory is there, and closed (`ProtectSystem=strict`).
+        let closed = given.path().join("file");
+        fs::write(&closed, "").unwrap();
+        assert_eq!(
+            listen_below(Some(closed.join("sickbay")), of_unit, named).unwrap(),
+            place
+        );
+        let other = tempfile::tempdir().unwrap();
+        let closed = |place: &Path| match place.starts_with(other.path()) {
+            true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            false => named(place),
+        };
+        assert_eq!(
+            listen_below(Some(own(other.path())), of_unit, closed).unwrap(),
+            place
+        );
+        let nowhere = listen_below(None, |_| None, named).unwrap_err().to_string();
+        assert!(nowhere.contains("RuntimeDirectory="), "{nowhere}");
+    }
+
+    #[test]
+    fn a_variable_of_another_process_is_read() {
+        let mut program = std::process::Command::new("cat");
+        let mut program = program.env_clear().env("A", "x=y").env("AB", "z");
+        program = program
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped());
+        let mut program = program.spawn().unwrap();
+        let pid = Pid(program.id().cast_signed());
+        // Its environment is its own once it answers.
+        let mut stdin = program.stdin.take().unwrap();
+        io::Write::write_all(&mut stdin, b".").unwrap();
+        program.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        assert_eq!(variable_of(pid, "A"), Some("x=y".into()));
+        assert_eq!(variable_of(pid, "B"), None);
+        drop(stdin);
+        program.wait().unwrap();
+        assert_eq!(variable_of(NOBODY, "A"), None);
     }
 }

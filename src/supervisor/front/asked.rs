@@ -20,14 +20,6 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    /// Listens from now on. A watch that nobody can ask does its work all the same.
-    pub(super) fn listen(&mut self) {
-        let listened = Control::of_watch();
-        self.control = listened
-            .inspect_err(|error| log::info!("nobody can ask about isolated threads: {error}"))
-            .ok();
-    }
-
     pub(super) fn sources(&self) -> impl Iterator<Item = PollFd<'_>> {
         self.control.iter().flat_map(Control::sources)
     }
@@ -47,6 +39,19 @@ impl Asking {
 }
 
 impl Front {
+    /// Listens from now on. A watch that nobody can ask does its work all the same.
+    pub(super) fn listen(&mut self) {
+        let level = match self.followed.watch.service().isolates() {
+            true => log::Level::Warn,
+            // There will be nothing to ask about.
+            false => log::Level::Info,
+        };
+        let listened = Control::of_watch();
+        self.asking.control = listened
+            .inspect_err(|error| log::log!(level, "nobody can ask about isolated threads: {error}"))
+            .ok();
+    }
+
     /// Takes what clients ask.
     pub(super) fn attend_clients(&mut self) {
         let now = Instant::now();

@@ -119,7 +119,7 @@ impl Front {
         front.followed.watch.set_program(program.pid)?;
         front.program = Some(program);
         front.recording.expect_program();
-        front.asking.listen();
+        front.listen();
         front.serve()
     }
 
@@ -127,7 +127,7 @@ impl Front {
     pub fn attach(options: Options, processes: &[Pid]) -> Result<Outcome, FrontError> {
         let mut front = Self::new(options.with_reports()?, None)?;
         front.take_up(processes)?;
-        front.asking.listen();
+        front.listen();
         front.serve()
     }
 
@@ -135,7 +135,7 @@ impl Front {
     pub fn follow(options: Options, finder: Finder) -> Result<Outcome, FrontError> {
         let mut front = Self::new(options.with_reports()?, Some(finder))?;
         front.surroundings = Some(Surroundings::new());
-        front.asking.listen();
+        front.listen();
         front.look()?;
         match front.followed.absent() {
             Some(absent) => Err(absent.clone().into()),
