@@ -292,7 +292,7 @@ mod tests {
             max_size: Size(1_000),
             ..NO_LIMIT
         };
-        let mut all = vec![kept("quiet", 1_000, 100)];
+        let mut all = vec![kept("quiet", 1_001, 50), kept("quiet", 1_000, 50)];
         all.extend((0..500).map(|hours| kept("noisy", 999 - hours, 10)));
         let gone = gone(all, limits);
         assert_eq!(gone.len(), 410);
