@@ -45,6 +45,24 @@ fn crash(machine: &Machine, traced: bool) -> i32 {
     first
 }
 
+/// How long after the present process of the service was started the daemon had said that it holds it, microseconds: from
+/// the service manager's record of the start to the journal's of the line. Both are of the monotonic clock.
+fn attached_after_us(machine: &Machine) -> u64 {
+    let started: u64 = machine
+        .property("crashy.service", "ExecMainStartTimestampMonotonic")
+        .parse()
+        .unwrap();
+    let said = |line: &serde_json::Value| -> Option<u64> {
+        let attached = line["MESSAGE"].as_str()?.contains("till: attached: 1 process");
+        let time: u64 = line["__MONOTONIC_TIMESTAMP"].as_str()?.parse().ok()?;
+        (attached && time > started).then_some(time)
+    };
+    let attached = await_that("the line about the restarted process", || {
+        machine.journal(&["--unit=sickbay.service"]).iter().find_map(said)
+    });
+    attached - started
+}
+
 #[test]
 fn a_service_that_crashes_and_restarts() {
     let Some(mut machine) = Machine::new() else {
@@ -75,6 +93,10 @@ fn a_service_that_crashes_and_restarts() {
     assert_eq!(report["service"]["name"], "till");
     assert_eq!(report["service"]["unit"], "crashy.service");
     machine.await_traced(machine.main_pid("crashy.service"));
+    println!(
+        "the restarted process was attached, and the journal knew it, {} us after the service manager started it",
+        attached_after_us(&machine)
+    );
     // Said once, before the service was started for the first time; not of a restart.
     let log = machine.log();
     assert_eq!(log.matches("is not running").count(), 1, "{log}");

@@ -123,6 +123,28 @@ fn it_comes_and_goes_and_the_service_notices_nothing() {
     let completions = "/usr/share/bash-completion/completions/sickbay";
     let completed = machine.must(&["bash", "-c", &format!(". {completions}; complete -p sickbay")]);
     assert!(completed.contains("sickbay"), "{completed}");
+    for (packed, current) in [
+        ("zcat /usr/share/man/man1/sickbay.1.gz", "sickbay man"),
+        (
+            "cat /usr/share/bash-completion/completions/sickbay",
+            "sickbay completions bash",
+        ),
+        (
+            "cat /usr/share/zsh/vendor-completions/_sickbay",
+            "sickbay completions zsh",
+        ),
+        (
+            "cat /usr/share/fish/vendor_completions.d/sickbay.fish",
+            "sickbay completions fish",
+        ),
+        (
+            "cat /usr/share/sickbay/sickbay.schema.json",
+            "sickbay config schema",
+        ),
+    ] {
+        let text = |command: &str| machine.must(&["sh", "-c", command]);
+        assert_eq!(text(packed), text(current), "{packed}");
+    }
     let catalog = machine.must(&["journalctl", "--list-catalog"]);
     assert!(catalog.contains("Sickbay recorded an incident"));
 
