@@ -83,6 +83,7 @@ pub(super) const REPORT: Section = Section {
         "formats",
         "core",
         "core_limit",
+        "dump_interval",
         "dontdump",
         "environment",
         "cmdline",

@@ -107,6 +107,7 @@ fn report(key: &str) -> Value {
         "environment" => list(text()),
         "cmdline" => json!({ "enum": [true, false, "mask"] }),
         "files" => json!({ "type": "boolean" }),
+        "dump_interval" => time(),
         "max_per_minute" => integer(0, bounds::MAX_PER_MINUTE),
         "exits" => words(bounds::EXITS.iter().map(|(word, _)| *word)),
         _ => size(),

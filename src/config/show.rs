@@ -228,6 +228,7 @@ fn report(report: &ReportOptions) -> Settings {
         ("formats", word(&report.formats)),
         ("core", word(&report.core)),
         ("core_limit", shown(&report.core_limit)),
+        ("dump_interval", shown(&report.dump_interval)),
         ("dontdump", word(&report.dontdump)),
         ("environment", word(&report.environment)),
         ("cmdline", Some(cmdline)),

@@ -8,17 +8,34 @@ use super::{Format, Outcome, Outputs, guarded, size};
 use crate::report::Report;
 use crate::report::model::Attachment;
 
-/// Writes the core files.
-pub(super) fn write_memory(image: &Image<'_>, outputs: &Outputs, outcome: &mut Outcome) -> Vec<Attachment> {
-    let files = [(Format::Memory, &outputs.memory), (Format::Core, &outputs.core)];
-    let written = files
-        .into_iter()
-        .filter_map(|(format, file)| attach(format, file.as_ref()?, outcome, |file| image.write(file)));
-    written.collect()
+/// Writes the core file that every report has.
+pub(super) fn write_memory(
+    image: &Image<'_>,
+    outputs: &Outputs,
+    outcome: &mut Outcome,
+) -> Option<Attachment> {
+    attach(Format::Memory, outputs.memory.as_ref()?, outcome, |file| {
+        image.write(file)
+    })
+}
+
+/// Writes the dumps that were asked for: a compact core, and a minidump of the report.
+pub(super) fn write_dumps(
+    image: &Image<'_>,
+    report: &Report,
+    outputs: &Outputs,
+    outcome: &mut Outcome,
+) -> Vec<Attachment> {
+    let core = outputs
+        .core
+        .as_ref()
+        .and_then(|file| write_core(image, file, outcome));
+    let minidump = write_minidump(image, report, outputs, outcome);
+    core.into_iter().chain(minidump).collect()
 }
 
 /// Writes the minidump of a report.
-pub(super) fn write_minidump(
+fn write_minidump(
     image: &Image<'_>,
     report: &Report,
     outputs: &Outputs,

@@ -20,8 +20,8 @@ pub struct Job {
     pub action: Option<Action>,
     /// How the process ended, for a capture of [`Kind::Exit`](crate::capture::Kind::Exit).
     pub ended: Option<Ended>,
-    /// How often the service has had this fault, itself included, where that has been counted already.
-    pub occurrences: Option<u64>,
+    /// What is known of the fault, where that has been asked already.
+    pub counted: Option<Counted>,
     /// What to write beside `report.json`.
     pub formats: Vec<Format>,
     /// How much is read of the files that the process has mapped.
@@ -35,6 +35,15 @@ pub struct Job {
     /// The service's last log lines; they travel beside the job.
     #[serde(skip)]
     pub logs: Collected,
+}
+
+/// What the front knows of a fault, by its fingerprint.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counted {
+    /// How often the service has had it, this time included.
+    pub occurrences: u64,
+    /// The report whose core or minidump has to do for this one as well.
+    pub dumped_by: Option<String>,
 }
 
 /// How much a recorder reads of the files that the process has mapped. Where one dies over them, another reads less.
@@ -161,6 +170,8 @@ pub struct Outcome {
     pub fingerprint: Option<String>,
     /// How often the service has had this fault.
     pub occurrences: Option<u64>,
+    /// Whether the core of a copied process is still to come.
+    pub core_follows: bool,
 }
 
 /// What of a report's `incomplete` fits into a message, bytes of JSON.
@@ -213,6 +224,11 @@ impl Format {
             Self::Core => "core.zst",
             Self::Minidump => "minidump.dmp",
         }
+    }
+
+    /// Whether it holds memory for a debugger, beside what every report has of it.
+    pub const fn is_dump(self) -> bool {
+        matches!(self, Self::Core | Self::Minidump)
     }
 
     /// What a report calls the file among its attachments.

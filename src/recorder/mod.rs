@@ -60,7 +60,7 @@ pub use directories::Directories;
 pub use host::Host;
 use image::{FirstPages, Image};
 
-pub use job::{Action, CoreJob, Format, Job, Outcome, Outputs, Reading, Service, Written};
+pub use job::{Action, CoreJob, Counted, Format, Job, Outcome, Outputs, Reading, Service, Written};
 pub use late_core::{CopyFiles, Unfinished};
 pub use modules::Descriptors;
 pub use role::{FromRecorder, ToRecorder, main};
@@ -72,15 +72,15 @@ const MAX_CAPTURE: u64 = 2 << 30;
 ///
 /// `capture` is what [`Capture::write_to`] wrote, read from its start; `modules` are the descriptors that
 /// [`ModuleFile::descriptor`](crate::capture::ModuleFile::descriptor) counts. `report.json` comes last, so that it
-/// names what the other files became. `count` counts an incident by its fingerprint; it is asked once at most. Never fails:
-/// what could not be done is in the outcome. Where the job asks for the core of a copied process, the second value writes
-/// it, and the report once more.
+/// names what the other files became. `count` counts an incident by its fingerprint; it is asked once at most, and may say
+/// that another report's core does for this one. Never fails: what could not be done is in the outcome. Where the job asks
+/// for the core of a copied process, the second value writes it, and the report once more.
 pub fn record(
     job: &Job,
     capture: File,
     modules: Vec<File>,
     outputs: &Outputs,
-    count: &mut dyn FnMut(&str) -> Result<u64, String>,
+    count: &mut dyn FnMut(&str) -> Result<Counted, String>,
 ) -> (Outcome, Option<Unfinished>) {
     let mut outcome = Outcome::default();
     let modules = match job.reading {
@@ -100,10 +100,7 @@ pub fn record(
     let maps = Maps::of(&capture);
     let first_pages = FirstPages::read(&capture, &maps, &descriptors);
     let image = Image::of(&capture, &maps, &first_pages, &host);
-    let attachments = attachments::write_memory(&image, outputs, &mut outcome);
-    let has_memory = attachments
-        .iter()
-        .any(|attachment| attachment.file == image::FILE);
+    let memory = attachments::write_memory(&image, outputs, &mut outcome);
     let sources = Sources {
         job,
         diagnosis: diagnosis.as_ref(),
@@ -112,7 +109,7 @@ pub fn record(
         modules: &descriptors,
         directories: Directories::new(&capture, &modules),
         host: &host,
-        memory: has_memory.then(|| image.layout()),
+        memory: memory.is_some().then(|| image.layout()),
     };
     let composed = guarded(|| compose(&capture, &sources)).or_else(|reason| {
         outcome.miss("modules", reason);
@@ -130,18 +127,23 @@ pub fn record(
             return (outcome, None);
         }
     };
-    report.occurrences = occurrences(job, &report, count, &mut outcome);
-    report.attachments = attachments;
+    let counted = counted(job, &report, count, &mut outcome);
+    report.occurrences = counted.as_ref().map(|counted| counted.occurrences);
+    report.attachments.extend(memory);
     report.logs.clone_from(&job.logs.lines);
     report.log_note = job.log_note.clone().or_else(|| job.logs.note());
-    report.attachments.extend(attachments::write_minidump(
-        &image,
-        &report,
-        outputs,
-        &mut outcome,
-    ));
+    let dumped_by = counted.and_then(|counted| counted.dumped_by);
+    match &dumped_by {
+        Some(other) => leave_dumps_out(job, other, &mut outcome),
+        None => {
+            let dumps = attachments::write_dumps(&image, &report, outputs, &mut outcome);
+            report.attachments.extend(dumps);
+        }
+    }
     note(&mut report, &outcome.incomplete);
-    let unfinished = job.core.map(|_| report.clone());
+    let core = job.core.filter(|_| dumped_by.is_none());
+    let unfinished = core.map(|_| report.clone());
+    outcome.core_follows = unfinished.is_some();
     if unfinished.is_some() {
         late_core::announce(&mut report);
     }
@@ -161,19 +163,29 @@ pub fn record(
     (outcome, unfinished)
 }
 
-/// How often the service has had this fault.
-fn occurrences(
+/// Says which dumps there are none of, and where to find them.
+fn leave_dumps_out(job: &Job, other: &str, outcome: &mut Outcome) {
+    let of_copy = job.core.map(|_| Format::Core);
+    let wanted = job.formats.iter().copied().chain(of_copy);
+    for format in wanted.filter(|format| format.is_dump()) {
+        let reason = format!("report {other} has it of the same fault, and dump_interval is not over");
+        outcome.miss(format.file_name(), reason);
+    }
+}
+
+/// How often the service has had this fault, and who has dumped it.
+fn counted(
     job: &Job,
     report: &Report,
-    count: &mut dyn FnMut(&str) -> Result<u64, String>,
+    count: &mut dyn FnMut(&str) -> Result<Counted, String>,
     outcome: &mut Outcome,
-) -> Option<u64> {
+) -> Option<Counted> {
     let fingerprint = report.fingerprint.as_ref()?;
-    if job.occurrences.is_some() {
-        return job.occurrences;
+    if job.counted.is_some() {
+        return job.counted.clone();
     }
     match count(fingerprint) {
-        Ok(count) => Some(count),
+        Ok(counted) => Some(counted),
         Err(reason) => {
             outcome.miss("occurrences", reason);
             None

@@ -10,7 +10,7 @@ use crate::ipc::{Channel, ChannelError, role_log};
 use crate::logs;
 use crate::sys::{fail, process};
 
-use super::{CopyFiles, Format, Job, Outcome, Outputs};
+use super::{CopyFiles, Counted, Format, Job, Outcome, Outputs};
 
 /// From a front to a recorder.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -28,8 +28,8 @@ pub enum ToRecorder {
     },
     /// Beside it: descriptors of modules.
     Modules,
-    /// How often the service has had the fault that was asked about, or why that is not known.
-    Occurrences(Result<u64, String>),
+    /// What is known of the fault that was asked about, or why nothing is.
+    Counted(Result<Counted, String>),
     /// The report is in place: now the core. Beside it: one empty file for each format.
     Finish {
         /// The core, and what names it.
@@ -41,7 +41,7 @@ pub enum ToRecorder {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromRecorder {
-    /// How often has the service had the fault with this fingerprint? Asked once at most.
+    /// Count the fault with this fingerprint. Asked once at most.
     Count(String),
     /// The job is done, as far as it could be; of a job with a core this comes twice.
     Done(Box<Outcome>),
@@ -117,13 +117,13 @@ fn work() -> Result<(), RoleError> {
 }
 
 /// Has the front count. Waits for it: its end ends the wait, and it ends a recorder that takes too long.
-fn ask_count(channel: &mut Channel, fingerprint: &str) -> Result<u64, String> {
+fn ask_count(channel: &mut Channel, fingerprint: &str) -> Result<Counted, String> {
     let question = FromRecorder::Count(fingerprint.to_owned());
     let answer = channel
         .send_waiting(&question, Vec::new())
         .and_then(|()| channel.receive());
     match answer {
-        Ok((ToRecorder::Occurrences(answer), _)) => answer,
+        Ok((ToRecorder::Counted(answer), _)) => answer,
         Ok(_) => Err("the front did not answer".to_owned()),
         Err(error) => Err(error.to_string()),
     }

@@ -148,8 +148,11 @@ fn wire(capture: &Capture) -> File {
 }
 
 /// Every fault has happened twice before.
-fn third(_: &str) -> Result<u64, String> {
-    Ok(3)
+fn third(_: &str) -> Result<Counted, String> {
+    Ok(Counted {
+        occurrences: 3,
+        dumped_by: None,
+    })
 }
 
 fn job() -> Job {
@@ -259,7 +262,10 @@ fn nothing_of_the_mapped_files_is_read_on_request() {
     let mut files = Files::new();
     let job = Job {
         reading: Reading::Nothing,
-        occurrences: Some(7),
+        counted: Some(Counted {
+            occurrences: 7,
+            dumped_by: None,
+        }),
         ..job()
     };
     let mut asked = |_: &str| panic!("it has been counted");

@@ -23,6 +23,7 @@
 mod access;
 mod core;
 mod dir;
+mod dumps;
 mod error;
 mod filter;
 mod id;

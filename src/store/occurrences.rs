@@ -6,10 +6,12 @@
 
 use std::hash::Hasher;
 use std::io::{Seek, Write};
+use std::path::PathBuf;
 
 use fnv::FnvHasher;
 
 use super::dir::Dir;
+use super::dumps::SUFFIX;
 use super::error::Context;
 use super::id::sanitised;
 use super::{Store, StoreError};
@@ -31,11 +33,7 @@ impl Store {
         if !is_fingerprint(fingerprint) {
             return Err(StoreError::Fingerprint(fingerprint.to_owned()));
         }
-        let directory = directory_of(service);
-        let path = self.state_dir().join(OCCURRENCES).join(&directory);
-        let counts = enter(&self.state, OCCURRENCES)
-            .and_then(|all| enter(&all, &directory))
-            .context(COUNT, &path)?;
+        let (counts, path) = counts_of(self, service)?;
         let mut file = counts.append_file(fingerprint).context(COUNT, &path)?;
         let before = file.metadata().context(COUNT, &path)?.len();
         if before >= MAX_COUNT {
@@ -49,6 +47,14 @@ impl Store {
         }
         Ok(count)
     }
+}
+
+/// The directory of a service's counts, made where it is missing, and its path for errors.
+pub(super) fn counts_of(store: &Store, service: &str) -> Result<(Dir, PathBuf), StoreError> {
+    let directory = directory_of(service);
+    let path = store.state_dir().join(OCCURRENCES).join(&directory);
+    let counts = enter(&store.state, OCCURRENCES).and_then(|all| enter(&all, &directory));
+    Ok((counts.context(COUNT, &path)?, path))
 }
 
 fn enter(parent: &Dir, name: &str) -> nix::Result<Dir> {
@@ -69,7 +75,7 @@ fn directory_of(service: &str) -> String {
     format!("{name}.{:016x}", hasher.finish())
 }
 
-fn is_fingerprint(text: &str) -> bool {
+pub(super) fn is_fingerprint(text: &str) -> bool {
     let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     text.len() == DIGITS && text.bytes().all(is_digit)
 }
@@ -80,15 +86,18 @@ fn forget_oldest(counts: &Dir) -> nix::Result<()> {
     let mut by_time: Vec<_> = names
         .iter()
         .filter_map(|name| name.to_str())
+        .filter(|name| is_fingerprint(name))
         .filter_map(|name| Some((counts.modified(name).ok()?, name)))
         .collect();
     let superfluous = by_time.len().saturating_sub(MAX_FINGERPRINTS);
     by_time.sort();
     for (_, name) in by_time.into_iter().take(superfluous) {
-        match counts.remove_file(name) {
-            // Another front was faster.
-            Ok(()) | Err(nix::Error::ENOENT) => {}
-            Err(error) => return Err(error),
+        for name in [name, &format!("{name}{SUFFIX}")] {
+            match counts.remove_file(name) {
+                // Another front was faster, or there is no such file.
+                Ok(()) | Err(nix::Error::ENOENT) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(())
@@ -158,6 +167,7 @@ mod tests {
             .open(counts.join(format!("{:016x}", 7)));
         let hour = Duration::from_secs(3600);
         old.unwrap().set_modified(SystemTime::now() - hour).unwrap();
+        fs::write(counts.join(format!("{:016x}{SUFFIX}", 7)), "").unwrap();
         store.count("api", "ffffffffffffffff").unwrap();
         assert_eq!(fs::read_dir(&counts).unwrap().count(), MAX_FINGERPRINTS);
         assert_eq!(store.count("api", &format!("{:016x}", 7)).unwrap(), 1);

@@ -6,7 +6,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 
 use crate::ipc::{Channel, ChannelError, Received};
-use crate::recorder::{FromRecorder, Job, Outcome, ToRecorder};
+use crate::recorder::{Counted, FromRecorder, Job, Outcome, ToRecorder};
 
 use crate::store::Part;
 use crate::sys::SigNo;
@@ -24,8 +24,8 @@ const DESCRIPTORS: usize = 200;
 pub(super) struct Recorder {
     pub(super) channel: Channel,
     child: Child,
-    /// How often the service has had the fault, once it has asked.
-    counted: Option<u64>,
+    /// What is known of the fault, once it has asked.
+    counted: Option<Counted>,
     asked: bool,
 }
 
@@ -100,7 +100,7 @@ impl Recorder {
     pub(super) fn finished(
         &mut self,
         overdue: bool,
-        count: impl Fn(&str) -> Result<u64, String>,
+        count: impl Fn(&str) -> Result<Counted, String>,
     ) -> Option<Finished> {
         let mut lines = 0;
         let finished = loop {
@@ -116,8 +116,8 @@ impl Recorder {
                 Ok(Received::Message(FromRecorder::Count(fingerprint), _)) if !self.asked => {
                     self.asked = true;
                     let count = count(&fingerprint);
-                    self.counted = count.as_ref().ok().copied();
-                    let answer = ToRecorder::Occurrences(count);
+                    self.counted = count.as_ref().ok().cloned();
+                    let answer = ToRecorder::Counted(count);
                     match tell(&mut self.channel, &answer, Vec::new()) {
                         Ok(()) => continue,
                         Err(error) => Finished::Failed(error.to_string()),
@@ -136,9 +136,9 @@ impl Recorder {
         Some(finished)
     }
 
-    /// How often the service has had the fault, if that was counted.
-    pub(super) fn counted(&self) -> Option<u64> {
-        self.counted
+    /// What is known of the fault, if it was asked about.
+    pub(super) fn counted(&self) -> Option<Counted> {
+        self.counted.clone()
     }
 
     /// How it ended.
@@ -179,7 +179,14 @@ mod tests {
         let (mut channel, theirs) = Channel::pair().unwrap();
         drop(theirs);
         for _ in 0..2 {
-            assert!(tell(&mut channel, &ToRecorder::Occurrences(Ok(1)), Vec::new()).is_ok());
+            assert!(
+                tell(
+                    &mut channel,
+                    &ToRecorder::Counted(Ok(Counted::default())),
+                    Vec::new()
+                )
+                .is_ok()
+            );
         }
         assert!(matches!(
             channel.try_receive::<FromRecorder>(),

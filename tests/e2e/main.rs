@@ -33,6 +33,7 @@ mod capture;
 mod copies;
 mod cores;
 mod daemon;
+mod dumps;
 mod dying;
 mod enrolment;
 mod fleet;

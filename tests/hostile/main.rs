@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sickbay::diagnose::{Image, InMemory, NoModules};
-use sickbay::recorder::{Format, Job, Outputs, record};
+use sickbay::recorder::{Counted, Format, Job, Outputs, record};
 
 /// Sections in which damage does most.
 const INTERESTING: [&str; 8] = [
@@ -147,7 +147,10 @@ fn records() -> &'static Records {
             formats: vec![Format::Json, Format::Memory],
             ..Job::default()
         };
-        let outcome = record(&job, file(&capture), Vec::new(), &outputs, &mut |_| Ok(1)).0;
+        let outcome = record(&job, file(&capture), Vec::new(), &outputs, &mut |_| {
+            Ok(Counted::default())
+        })
+        .0;
         assert_eq!(outcome.failure, None);
         let read = |mut file: std::fs::File| {
             let mut content = Vec::new();

@@ -215,6 +215,7 @@ mod tests {
             formats = ["json"]
             core = "full"
             core_limit = "2GiB"
+            dump_interval = "90s"
             dontdump = "always"
             environment = ["PATH"]
             cmdline = "mask"
@@ -275,6 +276,7 @@ mod tests {
                 formats: vec![Format::Json],
                 core: CoreExtent::Full,
                 core_limit: Size::gib(2),
+                dump_interval: Span::millis(90_000),
                 dontdump: DontDump::Always,
                 environment: vec!["PATH".into()],
                 cmdline: Cmdline::Mask,

@@ -227,6 +227,12 @@ fn report<'t>(document: &mut Document<'t>, table: &DeTable<'t>, report: &mut Rep
     document.set(&mut report.core_limit, table, "core_limit", |document, value| {
         document.quantity(value, Size(0)..=bounds::MAX_CORE)
     });
+    document.set(
+        &mut report.dump_interval,
+        table,
+        "dump_interval",
+        |document, value| document.quantity(value, bounds::AGES),
+    );
     document.set(&mut report.dontdump, table, "dontdump", |document, value| {
         document.word(value, "way to look up undumped memory", &bounds::DONT_DUMP)
     });

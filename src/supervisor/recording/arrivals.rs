@@ -273,6 +273,7 @@ impl Recording {
         let mut waiting = Waiting {
             service: service.name.clone(),
             number,
+            dump_interval: service.report.dump_interval.0,
             headline,
             pending,
             small,

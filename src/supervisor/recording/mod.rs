@@ -214,11 +214,10 @@ impl Recording {
     fn finished(&mut self, place: usize) -> Option<Finished> {
         let running = self.running.get_mut(place)?;
         let overdue = Instant::now() >= running.deadline;
-        let (store, service) = (&self.store, &running.incident.service);
+        let (store, incident, wants_dump) = (&self.store, &running.incident, running.wants_dump());
         let count = |fingerprint: &str| {
             let store = store.as_ref().map_err(ToString::to_string)?;
-            let counted = store.count(service, fingerprint);
-            counted.map_err(|error| error.to_string())
+            incident.count(store, fingerprint, wants_dump)
         };
         running.recorder.finished(overdue, count)
     }

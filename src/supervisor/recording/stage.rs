@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use crate::capture::Missing;
 use crate::config::Action;
 use crate::ipc::{COPY_FILES, Verdict};
-use crate::recorder::{self, CoreJob, Job, Outcome};
+use crate::recorder::{self, CoreJob, Counted, Job, Outcome};
 use crate::report::Report;
 use crate::report::model::Kind;
-use crate::store::{Part, PendingReport};
+use crate::store::{Part, PendingReport, Store, StoreError};
 use crate::supervisor::collector::Logs;
 use crate::supervisor::recorder::{Finished, Order, Recorder};
 use crate::supervisor::small;
@@ -29,6 +29,8 @@ pub(super) struct Waiting {
     pub(super) service: String,
     /// Its number among the incidents of the service's tracer, while more of it may come.
     pub(super) number: Option<u64>,
+    /// For how long a dump of the same fault does for others.
+    pub(super) dump_interval: Duration,
     pub(super) headline: String,
     pub(super) pending: PendingReport,
     pub(super) small: Report,
@@ -57,6 +59,7 @@ pub(super) struct Running {
 #[derive(Debug)]
 pub(super) struct Incident {
     pub(super) service: String,
+    dump_interval: Duration,
     headline: String,
     pending: PendingReport,
     small: Report,
@@ -142,6 +145,7 @@ impl Waiting {
     pub(super) fn start(self) -> Result<Running, Box<Concluded>> {
         let Self {
             service,
+            dump_interval,
             headline,
             pending,
             small,
@@ -169,6 +173,7 @@ impl Waiting {
         };
         let incident = Incident {
             service,
+            dump_interval,
             headline,
             pending,
             small,
@@ -178,6 +183,12 @@ impl Waiting {
 }
 
 impl Running {
+    /// Whether a core or a minidump is to be written.
+    pub(super) fn wants_dump(&self) -> bool {
+        let job = &self.order.job;
+        job.core.is_some() || job.formats.iter().any(|format| format.is_dump())
+    }
+
     fn begin(incident: Incident, order: Order) -> Result<Self, Box<Concluded>> {
         let formats = &order.job.formats;
         let names: Vec<&str> = formats.iter().map(|format| format.file_name()).collect();
@@ -217,7 +228,7 @@ impl Running {
             return Err(Box::new(incident.conclude_small(Vec::new(), reason)));
         };
         job.reading = less;
-        job.occurrences = job.occurrences.or(recorder.counted());
+        job.counted = job.counted.take().or_else(|| recorder.counted());
         job.missing.push(Missing {
             step: left_out.to_owned(),
             reason: format!("{reason}; the next one left it alone"),
@@ -264,7 +275,7 @@ impl Running {
             }
             Err(error) => (only_small(&headline, error, &path), false),
         };
-        let late = order.job.core.is_some() && whole;
+        let late = outcome.core_follows && whole;
         let finishing = late.then(|| Finishing::start(pending, recorder, &order.job.formats));
         let concluded = Concluded {
             line,
@@ -277,6 +288,25 @@ impl Running {
 }
 
 impl Incident {
+    /// Counts the fault. Its dump is this report's to write, unless another of late does for it.
+    pub(super) fn count(
+        &self,
+        store: &Store,
+        fingerprint: &str,
+        wants_dump: bool,
+    ) -> Result<Counted, String> {
+        let told = |error: StoreError| error.to_string();
+        let occurrences = store.count(&self.service, fingerprint).map_err(told)?;
+        let dump_of = || store.dump_of(&self.service, fingerprint, self.pending.id(), self.dump_interval);
+        let dumped_by = wants_dump.then(dump_of).transpose();
+        // One dump too many is better than none.
+        let dumped_by = dumped_by.inspect_err(|error| log::warn!("{error}")).ok();
+        Ok(Counted {
+            occurrences,
+            dumped_by: dumped_by.flatten().flatten().map(|id| id.to_string()),
+        })
+    }
+
     /// Leaves the small record as all there is, with the reason in it. `parts` of the full one are given up.
     fn conclude_small(self, parts: Vec<Part>, reason: &str) -> Concluded {
         conclude_small(&self.headline, self.pending, parts, self.small, reason)
