@@ -1,13 +1,15 @@
 //! What /proc says about one process, as far as it decides whether the process belongs to a service.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{SysconfVar, sysconf};
+use nix::unistd::{SysconfVar, geteuid, sysconf};
 
 use crate::sys::{Pid, StartTime};
 use crate::trace::attach::start_time;
@@ -15,6 +17,9 @@ use crate::trace::status::Status;
 
 /// What the kernel appends to the path of an executable that was replaced (fs/d_path.c).
 const DELETED: &str = " (deleted)";
+
+/// What is read of a pid file, bytes.
+const MAX_PID_FILE: u64 = 64;
 
 /// A process, known for good by its start time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -81,16 +86,47 @@ pub fn command_line(pid: Pid) -> Option<String> {
     (!bytes.is_empty()).then(|| words.join(" "))
 }
 
-/// The process id in a file, or why there is none.
+/// The process id in a file, or why there is none. Services write such files themselves: one that belongs to a user names
+/// processes of that user alone, and what is no plain file is not waited for.
 pub fn in_pid_file(path: &Path) -> Result<Pid, String> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+    let told = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
         _ => error.to_string(),
-    })?;
-    match text.trim().parse() {
-        Ok(pid @ 1..) => Ok(Pid(pid)),
-        _ => Err("it does not hold a process id".to_owned()),
+    };
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(told)?;
+    let meta = file.metadata().map_err(told)?;
+    if !meta.is_file() {
+        return Err("it is not a plain file".to_owned());
     }
+    let mut text = String::new();
+    let no_id = || "it does not hold a process id".to_owned();
+    file.take(MAX_PID_FILE)
+        .read_to_string(&mut text)
+        .map_err(|_| no_id())?;
+    let pid = match text.trim().parse() {
+        Ok(pid @ 1..) => Pid(pid),
+        _ => return Err(no_id()),
+    };
+    let owner = meta.uid();
+    let ours = owner == 0 || owner == geteuid().as_raw();
+    if !ours && user_of(pid).is_some_and(|user| user != owner) {
+        return Err(format!(
+            "it belongs to user {owner} and names process {pid} of another user; let root write it, or name the unit"
+        ));
+    }
+    Ok(pid)
+}
+
+/// The real user id of a process.
+fn user_of(pid: Pid) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -126,9 +162,43 @@ mod tests {
             ("0", None),
             ("-1", None),
             ("1 2", None),
+            ("\u{fffd}", None),
         ] {
             fs::write(&path, text).unwrap();
             assert_eq!(in_pid_file(&path).ok(), pid.map(Pid), "{text:?}");
         }
+    }
+
+    /// A service that may write its pid file makes something of it that has no end.
+    #[test]
+    fn nobody_waits_for_a_pid_file_that_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.pid");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(in_pid_file(&path), Err("it is not a plain file".into()));
+        assert!(in_pid_file(Path::new("/dev/zero")).is_err());
+        fs::remove_file(&path).unwrap();
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(in_pid_file(&path), Err("it does not hold a process id".into()));
+    }
+
+    /// It names the process of another, which would be supervised by the rules of that service.
+    #[test]
+    fn a_users_pid_file_names_no_process_of_another() {
+        if !geteuid().is_root() {
+            eprintln!("skipped: only root can give a file away");
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.pid");
+        let own = Pid(std::process::id().cast_signed());
+        fs::write(&path, own.to_string()).unwrap();
+        assert_eq!(in_pid_file(&path), Ok(own));
+        std::os::unix::fs::chown(&path, Some(54_321), None).unwrap();
+        let refused = in_pid_file(&path).unwrap_err();
+        assert!(
+            refused.starts_with("it belongs to user 54321 and names process"),
+            "{refused}"
+        );
     }
 }
