@@ -28,6 +28,7 @@ pub use model::{
     Rescue, Retention, Rule, Service, Store, Target, UnknownFormat,
 };
 pub use parse::{Loaded, Unusable, parse};
+pub(crate) use problem::closest;
 pub use problem::{Problem, Severity};
 pub use schema::schema;
 pub use show::{Setting, settings, text};

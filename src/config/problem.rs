@@ -86,7 +86,7 @@ impl<'t> Lines<'t> {
 }
 
 /// The candidate that `word` was probably meant to be.
-pub(super) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     /// Past this many edits two words are different words.
     const MAX_EDITS: usize = 3;
     let wanted = word.to_lowercase();

@@ -9,14 +9,7 @@ use crate::sys::Pid;
 
 use super::cgroups::{self, Cgroups};
 use super::process::{self, Member};
-
-/// Where units are defined; links among them are aliases (systemd.unit(5)).
-const UNIT_DIRS: [&str; 4] = [
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
+use super::unit_files;
 
 /// Finds the processes of one service, again and again.
 #[derive(Debug)]
@@ -48,6 +41,14 @@ pub enum Absent {
     /// The unit does not run.
     #[error("unit {0} is not running; start it with 'systemctl start {0}'")]
     Unit(String),
+    /// There is no such unit.
+    #[error("there is no unit {unit}{}; 'systemctl list-unit-files --type=service' shows what there is", did_you_mean(.meant))]
+    UnknownUnit {
+        /// Its name.
+        unit: String,
+        /// A name that is nearly the same.
+        meant: Option<String>,
+    },
     /// There is no such control group, or nobody is in it.
     #[error("control group {} has no processes; look for it with 'systemd-cgls'", .0.display())]
     Cgroup(PathBuf),
@@ -99,7 +100,7 @@ impl Finder {
             (How::Unit(unit), Some(cgroups)) => {
                 let known = self.group.take().filter(|group| group.is_dir());
                 known.or_else(|| cgroups.of_unit(unit)).or_else(|| {
-                    self.real_name = alias(unit, &UNIT_DIRS);
+                    self.real_name = unit_files::alias(unit);
                     cgroups.of_unit(self.real_name.as_deref()?)
                 })
             }
@@ -196,6 +197,10 @@ impl Finder {
 
     fn absent(&self) -> Absent {
         match &self.how {
+            How::Unit(unit) if unit_files::is_undefined(unit) => Absent::UnknownUnit {
+                unit: unit.clone(),
+                meant: unit_files::nearly(unit),
+            },
             How::Unit(unit) => Absent::Unit(unit.clone()),
             How::Cgroup(path) => Absent::Cgroup(path.clone()),
             How::Pid(pid, _) => Absent::Pid(*pid),
@@ -207,6 +212,12 @@ impl Finder {
             How::Command(pattern) => Absent::Command(pattern.as_str().to_owned()),
         }
     }
+}
+
+fn did_you_mean(name: &Option<String>) -> String {
+    name.as_ref()
+        .map(|name| format!("; did you mean {name}?"))
+        .unwrap_or_default()
 }
 
 fn matching(fits: impl Fn(Pid) -> bool) -> Vec<Pid> {
@@ -223,15 +234,6 @@ pub(super) fn unit_name(name: &str) -> String {
     }
 }
 
-/// The unit that this name is another name for.
-fn alias(unit: &str, directories: &[&str]) -> Option<String> {
-    let link = directories
-        .iter()
-        .find_map(|directory| Path::new(directory).join(unit).read_link().ok())?;
-    let name = link.file_name()?.to_str()?;
-    (name != unit && name.ends_with(".service")).then(|| name.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,21 +243,6 @@ mod tests {
         assert_eq!(unit_name("api"), "api.service");
         assert_eq!(unit_name("my.app"), "my.app.service");
         assert_eq!(unit_name("session-1.scope"), "session-1.scope");
-    }
-
-    #[test]
-    fn an_alias_is_a_link_to_another_unit() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path();
-        std::os::unix::fs::symlink(
-            "/lib/systemd/system/redis-server.service",
-            path.join("redis.service"),
-        )
-        .unwrap();
-        std::os::unix::fs::symlink("/dev/null", path.join("masked.service")).unwrap();
-        let of = |unit| alias(unit, &["/nonexistent", path.to_str().unwrap()]);
-        assert_eq!(of("redis.service").as_deref(), Some("redis-server.service"));
-        assert_eq!((of("masked.service"), of("none.service")), (None, None));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | [`identity`] | what the service manager calls a process |
 //! | [`memory`] | how often the kernel has killed for memory in the groups of a service |
 //! | [`process`] | what /proc says about one process |
+//! | `unit_files` | which units are defined, and under which other names |
 //! | [`notices`] | which of the places changed where a service's processes come and go |
 //!
 //! A unit is found by its control group alone; no bus is asked. systemd makes a unit's group, in whatever slice, before
@@ -25,6 +26,7 @@ pub mod identity;
 pub mod memory;
 pub mod notices;
 pub mod process;
+mod unit_files;
 
 pub use cgroups::Cgroups;
 pub use finder::{Absent, Finder};
