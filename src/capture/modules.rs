@@ -2,14 +2,16 @@
 //!
 //! `/proc/PID/map_files` leads to the mapped file itself, whatever its path means by now, but asks for
 //! CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE (proc_pid_map_files(5)). Without those the path is followed inside the
-//! process's root, and the file is taken only if device and inode are those of the mapping.
+//! process's root, and the file is taken only if device and inode are those of the mapping: by its metadata, or where a
+//! file system has others for mappings, by a mapping of our own.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
+use crate::sys::mapped::MappedFile;
 use crate::sys::{Pid, Tid};
 
 use super::maps::{Mapping, Maps};
@@ -86,14 +88,30 @@ fn open_by_path(tid: Tid, mapping: &Mapping) -> io::Result<File> {
         .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
         .open(format!("/proc/{tid}/root{path}"))?;
     let meta = place.metadata()?;
-    let device = (libc::major(meta.dev()), libc::minor(meta.dev()));
-    if !meta.is_file() || meta.ino() != mapping.inode || device != mapping.device {
-        return Err(io::Error::new(
+    let other = || {
+        io::Error::new(
             io::ErrorKind::NotFound,
             "the file at its path is not the one that is mapped",
-        ));
+        )
+    };
+    if !meta.is_file() {
+        return Err(other());
     }
-    open_readable(&format!("/proc/self/fd/{}", place.as_raw_fd()))
+    let file = open_readable(&format!("/proc/self/fd/{}", place.as_raw_fd()))?;
+    let device = (libc::major(meta.dev()), libc::minor(meta.dev()));
+    if (device, meta.ino()) == (mapping.device, mapping.inode) || is_mapped_alike(&file, mapping)? {
+        Ok(file)
+    } else {
+        Err(other())
+    }
+}
+
+/// Whether a mapping of that file is of the same one.
+fn is_mapped_alike(file: &File, mapping: &Mapping) -> io::Result<bool> {
+    let ours = MappedFile::new(file)?;
+    let maps = Maps::parse(&fs::read("/proc/self/maps")?);
+    let ours = maps.iter().find(|own| own.low == ours.address());
+    Ok(ours.is_some_and(|ours| (ours.device, ours.inode) == (mapping.device, mapping.inode)))
 }
 
 fn open_readable(path: &str) -> io::Result<File> {
@@ -128,5 +146,20 @@ mod tests {
             ..mapping.clone()
         };
         assert!(open_by_path(pid.leader(), &other).is_err());
+        // Where metadata have other numbers, as on an overlay, this alone tells.
+        let file = File::open(&libc.path).unwrap();
+        assert!(is_mapped_alike(&file, mapping).unwrap());
+        assert!(!is_mapped_alike(&file, &other).unwrap());
+        let empty = tempfile::tempfile().unwrap();
+        assert!(!is_mapped_alike(&empty, mapping).unwrap());
+        let maps = || {
+            fs::read_to_string("/proc/self/maps")
+                .unwrap()
+                .matches(&libc.path)
+                .count()
+        };
+        let before = maps();
+        assert!(is_mapped_alike(&file, mapping).unwrap());
+        assert_eq!(maps(), before, "nothing stays mapped");
     }
 }

@@ -8,6 +8,7 @@ pub mod acl;
 pub mod deadline;
 pub mod fail;
 mod ids;
+pub mod mapped;
 pub mod memory;
 pub mod news;
 pub mod pidfd;
