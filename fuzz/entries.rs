@@ -3,6 +3,7 @@
 //! The fuzz targets and `tests/hostile` share them. They return nothing: no input may panic, overflow the stack, or
 //! take memory or time without a bound.
 
+use sickbay::capture::maps::Maps;
 use sickbay::capture::{
     Capture, FaultFacts, Kind, MemoryRange, ModuleFile, Purpose, StackRange, ThreadFacts,
 };
@@ -142,7 +143,7 @@ fn places(bytes: &[u8]) -> Vec<u64> {
 /// All that a recorder makes of a capture, but for files.
 pub(crate) fn report(capture: &Capture, modules: &dyn ModuleSource) -> Report {
     let stacks: CallStacks = call_stacks(capture, modules, &mut TableCache::default());
-    let diagnosis = diagnose(capture, modules);
+    let diagnosis = diagnose(capture, &Maps::of(capture), modules);
     let report = compose(
         capture,
         &Sources {

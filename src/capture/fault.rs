@@ -62,6 +62,8 @@ pub struct Copied {
     pub capture: Capture,
     /// Open files and directories.
     pub files: Vec<File>,
+    /// The memory map of the process.
+    pub maps: Maps,
     /// A copy of the whole process, where its core is to hold more.
     pub whole: Option<Whole>,
     /// What is still to be read, at the latest when the process is about to end.
@@ -243,6 +245,7 @@ impl<'a> Copying<'a> {
         Copied {
             capture: self.capture,
             files: self.files,
+            maps: self.maps,
             whole: None,
             marks,
         }

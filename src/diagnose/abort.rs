@@ -1,7 +1,8 @@
 //! SIGABRT that the process raised: the C library's message, or the functions on the stack.
 
-use super::{AddressSpace, Cause, Finding, ModuleSource};
+use super::{Cause, Finding, ModuleSource};
 use super::{demangle, landmarks};
+use crate::capture::maps::Maps;
 use crate::capture::{Capture, ExceptionFacts, FaultFacts, PanicFacts};
 
 /// The longest message that is read, bytes; `assert(3)` quotes its expression in full.
@@ -18,14 +19,14 @@ impl Abort {
     pub(super) fn find(
         capture: &Capture,
         fault: &FaultFacts,
-        space: &AddressSpace,
+        maps: &Maps,
         source: &dyn ModuleSource,
     ) -> Self {
         let message = fault.abort_message.and_then(|message| text(capture.get(message)));
         let by_message = message.as_deref().and_then(cause_of);
         let by_stack = || {
             let stack = capture.faulting()?.stack?;
-            landmarks::search(capture, &stack, space, source)
+            landmarks::search(capture, &stack, maps, source)
         };
         let told = by_message.or_else(by_stack);
         let panic = fault.panic.as_ref().filter(|panic| match told {

@@ -16,7 +16,7 @@ pub(super) fn explain(subject: &Subject<'_>, address: u64) -> Finding {
     match subject.code() {
         // x86-64 gives no address with it (exc_alignment_check).
         BUS_ADRALN => protection::misaligned(subject, Some(address).filter(|address| *address != 0)),
-        BUS_ADRERR => match subject.space.file_offset(address) {
+        BUS_ADRERR => match subject.maps.file_offset(address) {
             Some((mapping, offset)) => {
                 let doing = format!("{} past the end of a mapped file", doing(access));
                 let place = format!("offset {offset:#x} in {}, which is shorter", mapping.described());

@@ -5,7 +5,8 @@
 //! this; an abort always has its reason close to the top, so only the first part of the stack counts.
 
 use super::elf::{ElfError, Image};
-use super::{AddressSpace, Cause, ModuleSource};
+use super::{Cause, ModuleSource};
+use crate::capture::maps::Maps;
 use crate::capture::{Capture, ModuleFile, StackRange};
 
 /// How much of the stack is searched, bytes from the stack pointer on.
@@ -24,7 +25,7 @@ struct Landmark {
 pub(super) fn search(
     capture: &Capture,
     stack: &StackRange,
-    space: &AddressSpace,
+    maps: &Maps,
     source: &dyn ModuleSource,
 ) -> Option<Cause> {
     let bytes = capture.get(stack.data);
@@ -39,7 +40,7 @@ pub(super) fn search(
     let mut found = None;
     for word in words {
         // A return address points behind the call, which may be the last instruction of its function.
-        let Some((index, offset)) = code_at(capture, space, word.wrapping_sub(1)) else {
+        let Some((index, offset)) = code_at(capture, maps, word.wrapping_sub(1)) else {
             continue;
         };
         if modules.iter().all(|(known, _)| *known != index) && modules.len() < MAX_MODULES {
@@ -88,12 +89,12 @@ pub(super) fn are_known(capture: &Capture, address: u64, cause: Cause, source: &
 }
 
 /// The module and file offset of an address in executable memory.
-fn code_at(capture: &Capture, space: &AddressSpace, address: u64) -> Option<(usize, u64)> {
-    let (mapping, offset) = space.file_offset(address)?;
+fn code_at(capture: &Capture, maps: &Maps, address: u64) -> Option<(usize, u64)> {
+    let (mapping, offset) = maps.file_offset(address)?;
     let holds =
         |module: &ModuleFile| module.low <= address && address < module.high && module.inode == mapping.inode;
     let index = capture.facts.modules.iter().position(holds)?;
-    mapping.execute.then_some((index, offset))
+    mapping.executable.then_some((index, offset))
 }
 
 /// A module's landmarks; without any where its symbols cannot be read.
@@ -188,9 +189,9 @@ fn cause_of(name: &[u8]) -> Option<Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::diagnose;
     use crate::diagnose::elf::tests::Bytes;
-    use crate::diagnose::sample::{Case, PID};
-    use crate::diagnose::{NoModules, diagnose};
+    use crate::diagnose::sample::{Case, PID, explained};
     use crate::sys::SigNo;
     use crate::sys::signal::SI_TKILL;
 
@@ -251,11 +252,11 @@ mod tests {
             inode: 77,
             descriptor: Some(0),
         });
-        let found = diagnose(&case.capture, &program).unwrap();
+        let found = diagnose(&case.capture, &Maps::of(&case.capture), &program).unwrap();
         assert_eq!(
             (found.cause, found.detail.as_str()),
             (Cause::RustPanic, "Rust panic, seen on the stack")
         );
-        assert_eq!(diagnose(&case.capture, &NoModules).unwrap().cause, Cause::Abort);
+        assert_eq!(explained(&case.capture).cause, Cause::Abort);
     }
 }

@@ -70,9 +70,9 @@ pub(super) fn explain(subject: &Subject<'_>, address: u64) -> Finding {
 pub(super) fn access(subject: &Subject<'_>, address: u64) -> Option<Access> {
     let pc = subject.pc();
     let fetched = pc.is_some_and(|pc| address.wrapping_sub(pc) < MAX_INSTRUCTION);
-    let runs = match pc.and_then(|pc| subject.space.find(pc)) {
-        Some(mapping) => mapping.execute,
-        None => subject.space.is_empty() && !fetched,
+    let runs = match pc.and_then(|pc| subject.maps.find(pc)) {
+        Some(mapping) => mapping.executable,
+        None => subject.maps.is_empty() && !fetched,
     };
     let data = subject.instruction.as_ref().filter(|_| runs);
     data.and_then(|instruction| instruction.access_at(address))
@@ -102,7 +102,7 @@ fn null(subject: &Subject<'_>, address: u64, access: Option<Access>) -> Finding 
 
 fn jump(subject: &Subject<'_>, address: u64) -> Finding {
     let from = subject.caller();
-    let (cause, detail) = match subject.space.find(address) {
+    let (cause, detail) = match subject.maps.find(address) {
         Some(mapping) => (
             Cause::ExecuteNonExecutable,
             format!(
@@ -120,8 +120,8 @@ fn jump(subject: &Subject<'_>, address: u64) -> Finding {
 }
 
 fn forbidden(subject: &Subject<'_>, access: Option<Access>, address: u64) -> Finding {
-    let mapping = subject.space.find(address);
-    let read_only = mapping.is_some_and(|mapping| mapping.read && !mapping.write);
+    let mapping = subject.maps.find(address);
+    let read_only = mapping.is_some_and(|mapping| mapping.readable && !mapping.writable);
     // What may be read and still faulted was written.
     let access = access.or(read_only.then_some(Access::Write));
     let place = subject.place(address);

@@ -20,7 +20,6 @@
 //! | `waiting` | what a thread waits for, by its system call |
 //! | `exit` | ends that no stop announced: [`diagnose_end`] |
 //! | [`instruction`] | the instruction at the program counter, its operands and memory accesses |
-//! | `address_space` | `/proc/PID/maps` |
 //! | `elf` | build ids and symbols of mapped files |
 //! | `landmarks` | functions whose presence on a stack explains an abort |
 //! | `functions`, `demangle`, `short_name` | the names of functions by the symbol tables alone, as written, and short |
@@ -32,7 +31,6 @@
 //! fail: what cannot be read is left out.
 
 mod abort;
-mod address_space;
 mod bus;
 mod callback;
 mod cause;
@@ -62,6 +60,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capture::maps::Maps;
 use crate::capture::{Capture, FaultFacts, Precursor};
 use crate::sys::regs::GeneralRegisters;
 use crate::sys::{Pid, SigNo, Tid};
@@ -69,7 +68,6 @@ use abort::Abort;
 use sent::Sender;
 use subject::Subject;
 
-pub use address_space::{AddressSpace, Mapping};
 pub use callback::{Called, callback_descriptor};
 pub use cause::Cause;
 pub use demangle::demangled;
@@ -150,25 +148,24 @@ struct Finding {
     address: Option<u64>,
 }
 
-/// Explains the signal of a capture; none for a capture without one.
-pub fn diagnose(capture: &Capture, modules: &dyn ModuleSource) -> Option<Diagnosis> {
+/// Explains the signal of a capture, with the memory map of its process; none for a capture without one.
+pub fn diagnose(capture: &Capture, maps: &Maps, modules: &dyn ModuleSource) -> Option<Diagnosis> {
     let fault = capture.facts.fault.as_ref()?;
-    let space = AddressSpace::of(capture);
-    let fatal = Subject::fatal(capture, fault, &space);
+    let fatal = Subject::fatal(capture, fault, maps);
     let sender = Sender {
         own_pid: own_pid(capture),
         comm: fault.sender_comm.as_deref(),
     };
     let by_itself = sent::is_itself(&fatal, &sender);
     let abort = if fatal.signal == SigNo::ABRT && by_itself {
-        Abort::find(capture, fault, &space, modules)
+        Abort::find(capture, fault, maps, modules)
     } else {
         Abort::none()
     };
     let found = explain(&fatal, &sender, &abort);
     let mut diagnosis = match precursor(capture, fault, &found, by_itself) {
         Some(precursor) => {
-            let first = Subject::precursor(capture, precursor, &space);
+            let first = Subject::precursor(capture, precursor, maps);
             let mut found = explain(&first, &sender, &Abort::none());
             found.detail.push_str(if by_itself {
                 "; the program's own handler ran first"
@@ -314,7 +311,7 @@ mod sample;
 mod tests {
     use proptest::prelude::*;
 
-    use super::sample::{Case, LOAD, PC, PID, SP, STORE, segv};
+    use super::sample::{Case, LOAD, PC, PID, SP, STORE, explained, segv};
     use super::*;
     use crate::capture::Purpose;
     use crate::sys::signal::SI_TKILL;
@@ -371,11 +368,11 @@ mod tests {
 
     #[test]
     fn little_is_enough() {
-        assert_eq!(diagnose(&Capture::default(), &NoModules), None);
+        assert_eq!(diagnose(&Capture::default(), &Maps::default(), &NoModules), None);
         let mut bare = Case::new(SigNo::SEGV, 1, 8);
         bare.fault().siginfo = None;
         bare.capture.facts.process.maps = None;
-        assert_eq!(diagnose(&bare.capture, &NoModules).unwrap().cause, Cause::Unknown);
+        assert_eq!(explained(&bare.capture).cause, Cause::Unknown);
     }
 
     proptest! {
@@ -396,7 +393,7 @@ mod tests {
             case.memory(Purpose::Code, values[16], &bytes);
             let message = case.capture.keep(&message);
             case.fault().abort_message = Some(message);
-            let found = diagnose(&case.capture, &NoModules).unwrap();
+            let found = explained(&case.capture);
             prop_assert!(!found.detail.is_empty() && found.detail.len() < 1024, "{}", found.detail);
         }
     }

@@ -1,6 +1,7 @@
 //! Captures for tests, made by hand: one fault each, on x86-64.
 
 use super::{Access, Cause, Diagnosis, NoModules, diagnose};
+use crate::capture::maps::Maps;
 use crate::capture::{Capture, FaultFacts, MemoryRange, Precursor, Purpose, StackRange, ThreadFacts};
 use crate::sys::regs::GeneralRegisters;
 use crate::sys::signal::SigInfo;
@@ -149,7 +150,7 @@ impl Case {
         } else {
             self
         };
-        diagnose(&with_thread.capture, &NoModules).unwrap()
+        explained(&with_thread.capture)
     }
 
     /// Cause, access and sentence.
@@ -161,6 +162,11 @@ impl Case {
     pub(super) fn cause(self) -> Cause {
         self.diagnose().cause
     }
+}
+
+/// What is said about a capture with a fault, without its modules.
+pub(super) fn explained(capture: &Capture) -> Diagnosis {
+    diagnose(capture, &Maps::of(capture), &NoModules).unwrap()
 }
 
 pub(super) fn segv(code: i32, address: u64) -> Case {

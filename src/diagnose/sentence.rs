@@ -34,20 +34,20 @@ impl Subject<'_> {
 
     /// Where an address is: "0x4010 is in /usr/lib/libc.so.6 (r--p)".
     pub(super) fn place(&self, address: u64) -> String {
-        match self.space.find(address) {
+        match self.maps.find(address) {
             Some(mapping) => format!(
                 "{address:#x} is in {} ({})",
                 mapping.described(),
                 mapping.permissions()
             ),
-            None if self.space.is_empty() => format!("the address is {address:#x}"),
+            None if self.maps.is_empty() => format!("the address is {address:#x}"),
             None => format!("{address:#x} is not mapped"),
         }
     }
 
     /// Who jumped, if the call left its return address on top of the stack: ", called from before 0x401122".
     pub(super) fn caller(&self) -> String {
-        let is_code = |address: &u64| self.space.find(*address).is_some_and(|mapping| mapping.execute);
+        let is_code = |address: &u64| self.maps.find(*address).is_some_and(|mapping| mapping.executable);
         match self.top_of_stack.filter(is_code) {
             Some(address) => format!(", called from before {address:#x}"),
             None => String::new(),

@@ -4,8 +4,8 @@
 //! the thread works on (it is close to the stack pointer) and lies in the guard or the gap below a stack. Both
 //! must hold: a wild pointer may hit a guard, and a deep but healthy stack is close to its end all the time.
 
-use super::address_space::Mapping;
 use super::subject::Subject;
+use crate::capture::maps::Mapping;
 
 /// How far below the stack pointer code may reach: the red zone (128 bytes) and one more push.
 const BELOW_POINTER: u64 = 256;
@@ -19,21 +19,16 @@ const MAX_GUARDS: usize = 4;
 pub(super) fn overflowed<'a>(subject: &Subject<'a>, address: u64) -> Option<&'a Mapping> {
     let sp = subject.sp()?;
     let in_frame = address >= sp.saturating_sub(BELOW_POINTER) && address <= sp.saturating_add(MAX_FRAME);
-    if !in_frame
-        || subject
-            .space
-            .find(address)
-            .is_some_and(|at| !at.is_inaccessible())
-    {
+    if !in_frame || subject.maps.find(address).is_some_and(|at| !at.is_inaccessible()) {
         return None;
     }
-    let mut stack = subject.space.above(address)?;
+    let mut stack = subject.maps.above(address)?;
     for _ in 0..MAX_GUARDS {
         if stack.is_inaccessible() {
-            stack = subject.space.above(stack.low)?;
+            stack = subject.maps.above(stack.low)?;
         }
     }
-    let is_stack = stack.write && !stack.is_file() && stack.name != "[heap]";
+    let is_stack = stack.writable && !stack.is_file() && stack.name != "[heap]";
     (is_stack && stack.low - address <= MAX_FRAME && sp < stack.high).then_some(stack)
 }
 

@@ -3,9 +3,9 @@
 //! Usually that is the fatal signal. Where the program's own handler took a hardware fault first and then let the
 //! process die of the same signal, it is that first fault: the second says only that a handler gave up.
 
-use super::AddressSpace;
 use super::instruction::{self, Instruction};
 use super::unwind::MemorySource;
+use crate::capture::maps::Maps;
 use crate::capture::{Capture, FaultFacts, MemoryRange, Precursor, Purpose};
 use crate::sys::regs::{GeneralRegisters, MACHINE};
 use crate::sys::signal::{SI_KERNEL, SigInfo};
@@ -25,7 +25,7 @@ pub(super) struct Subject<'a> {
     pub(super) instruction: Option<Instruction>,
     /// The word at the stack pointer.
     pub(super) top_of_stack: Option<u64>,
-    pub(super) space: &'a AddressSpace,
+    pub(super) maps: &'a Maps,
 }
 
 /// Captured memory, by address.
@@ -35,12 +35,12 @@ pub(super) struct Memory<'a> {
 
 impl<'a> Subject<'a> {
     /// The fatal signal itself.
-    pub(super) fn fatal(capture: &Capture, fault: &FaultFacts, space: &'a AddressSpace) -> Self {
+    pub(super) fn fatal(capture: &Capture, fault: &FaultFacts, maps: &'a Maps) -> Self {
         let thread = capture.faulting();
         let registers = thread.and_then(|thread| capture.registers(thread)?.ok());
         Self::new(
             capture,
-            space,
+            maps,
             fault.tid,
             fault.signal,
             capture.siginfo(),
@@ -50,13 +50,13 @@ impl<'a> Subject<'a> {
     }
 
     /// The fault that the program's handler took before.
-    pub(super) fn precursor(capture: &Capture, precursor: &Precursor, space: &'a AddressSpace) -> Self {
+    pub(super) fn precursor(capture: &Capture, precursor: &Precursor, maps: &'a Maps) -> Self {
         let info = SigInfo::from_bytes(capture.get(precursor.siginfo));
         let registers = GeneralRegisters::from_bytes(capture.get(precursor.general)).ok();
         let code = &Purpose::PrecursorCode;
         Self::new(
             capture,
-            space,
+            maps,
             precursor.tid,
             precursor.signal,
             info,
@@ -67,7 +67,7 @@ impl<'a> Subject<'a> {
 
     fn new(
         capture: &Capture,
-        space: &'a AddressSpace,
+        maps: &'a Maps,
         tid: Tid,
         signal: SigNo,
         info: Option<SigInfo>,
@@ -87,7 +87,7 @@ impl<'a> Subject<'a> {
             instruction,
             top_of_stack: sp.and_then(|sp| memory.word(sp, 8)),
             registers,
-            space,
+            maps,
         }
     }
 

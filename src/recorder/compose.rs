@@ -8,10 +8,11 @@ use super::host::Host;
 use super::job::{Action, Job, Reading};
 use super::symbols::{self, Symbols};
 use super::{fingerprint, frames, locks, modules, place, process, recursion, threads};
+use crate::capture::maps::Maps;
 use crate::capture::{Capture, Kind, MemoryRange, Purpose};
 use crate::diagnose::instruction::{Listed, listing};
 use crate::diagnose::unwind::{CallStack, CallStacks};
-use crate::diagnose::{self, AddressSpace, Diagnosis, LockGraph, ModuleSource};
+use crate::diagnose::{self, Diagnosis, LockGraph, ModuleSource};
 use crate::report::Report;
 use crate::report::core::Layout;
 use crate::report::model::{
@@ -58,7 +59,7 @@ pub struct Sources<'a> {
 pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     let Sources { job, host, .. } = sources;
     let facts = &capture.facts;
-    let space = AddressSpace::of(capture);
+    let maps = Maps::of(capture);
     let mut missing = Vec::new();
     let mut miss = |step: String, reason: String| missing.push(model::Incomplete { step, reason });
 
@@ -71,13 +72,13 @@ pub fn compose(capture: &Capture, sources: &Sources<'_>) -> Report {
     report.threads = threads::describe(capture, sources, &mut miss);
     report.locks = locks::describe(sources.locks, &mut miss);
     report.deadlocks = locks::deadlocks(sources.locks, &mut miss);
-    report.modules = modules::describe(capture, &space, sources.modules, &mut miss);
+    report.modules = modules::describe(capture, &maps, sources.modules, &mut miss);
     let sections = symbols::Sections::default();
     let mut symbols = Symbols::new(capture, sources.modules, sources.directories, &sections);
     symbols.without_lines = job.reading != Reading::All;
     frames::add(&mut report, capture, sources.stacks, &mut symbols, &mut miss);
     report.process.build_id = program_build_id(&report);
-    report.maps = process::maps(&space, &mut miss);
+    report.maps = process::maps(&maps, &mut miss);
     report.files = files(capture, &mut miss);
     report.limits = process::limits(capture);
     report.environment = process::environment(capture, &mut miss);

@@ -95,9 +95,16 @@ pub fn record(
     let descriptors = Descriptors::new(&capture, &modules);
     let host = Host::read(&mut outcome.incomplete);
     let locks = locks(&capture, &mut outcome.incomplete);
-    let diagnosis = explain(job, &capture, &descriptors, &locks, &mut outcome.incomplete);
-    let stacks = unwind(&capture, &descriptors, &mut outcome.incomplete);
     let maps = Maps::of(&capture);
+    let diagnosis = explain(
+        job,
+        &capture,
+        &maps,
+        &descriptors,
+        &locks,
+        &mut outcome.incomplete,
+    );
+    let stacks = unwind(&capture, &descriptors, &mut outcome.incomplete);
     let first_pages = FirstPages::read(&capture, &maps, &descriptors);
     let image = Image::of(&capture, &maps, &first_pages, &host);
     let memory = attachments::write_memory(&image, outputs, &mut outcome);
@@ -253,6 +260,7 @@ fn locks(capture: &Capture, missing: &mut Vec<Missing>) -> LockGraph {
 fn explain(
     job: &Job,
     capture: &Capture,
+    maps: &Maps,
     modules: &Descriptors<'_>,
     locks: &LockGraph,
     missing: &mut Vec<Missing>,
@@ -263,13 +271,13 @@ fn explain(
     if capture.facts.fault.is_none() {
         return job.ended.as_ref().map(diagnose::diagnose_end);
     }
-    let with_modules = guarded(|| diagnose::diagnose(capture, modules));
+    let with_modules = guarded(|| diagnose::diagnose(capture, maps, modules));
     let found = with_modules.or_else(|reason| {
         missing.push(Missing {
             step: "diagnosis".to_owned(),
             reason,
         });
-        guarded(|| diagnose::diagnose(capture, &NoModules))
+        guarded(|| diagnose::diagnose(capture, maps, &NoModules))
     });
     found.ok().flatten()
 }

@@ -7,8 +7,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::bound::bounded;
+use crate::capture::maps::Maps;
 use crate::capture::{Capture, MemoryRange, ModuleFile, Purpose};
-use crate::diagnose::{AddressSpace, ElfError, Image, InMemory, ModuleSource};
+use crate::diagnose::{ElfError, Image, InMemory, ModuleSource};
 use crate::report::model::Module;
 
 /// Modules that a report lists.
@@ -59,7 +60,7 @@ impl ModuleSource for Descriptors<'_> {
 /// The modules for a report, with their build ids, and why one has none where that is worth saying.
 pub(super) fn describe(
     capture: &Capture,
-    space: &AddressSpace,
+    maps: &Maps,
     source: &dyn ModuleSource,
     mut miss: impl FnMut(String, String),
 ) -> Vec<Module> {
@@ -70,7 +71,7 @@ pub(super) fn describe(
         let build_id = match build_id(source, index) {
             Ok(id) => id,
             // Fonts, archives and databases are mapped too.
-            Err(_) if !runs_code(space, module) => None,
+            Err(_) if !runs_code(maps, module) => None,
             Err(error) => {
                 miss(format!("build id of {}", module.path), error.to_string());
                 None
@@ -113,9 +114,11 @@ fn build_id(source: &dyn ModuleSource, module: usize) -> Result<Option<String>, 
     Ok(Image::open(source, module)?.build_id()?.map(hex::encode))
 }
 
-fn runs_code(space: &AddressSpace, module: &ModuleFile) -> bool {
-    space.iter().any(|mapping| {
-        mapping.execute && mapping.inode == module.inode && (module.low..module.high).contains(&mapping.low)
+fn runs_code(maps: &Maps, module: &ModuleFile) -> bool {
+    maps.iter().any(|mapping| {
+        mapping.executable
+            && mapping.inode == module.inode
+            && (module.low..module.high).contains(&mapping.low)
     })
 }
 
@@ -152,7 +155,7 @@ mod tests {
         let source = Descriptors::new(&capture, &files);
         let told = |maps: &[u8]| {
             let mut missing = Vec::new();
-            let found = describe(&capture, &AddressSpace::parse(maps), &source, |step, reason| {
+            let found = describe(&capture, &Maps::parse(maps), &source, |step, reason| {
                 missing.push(format!("{step}: {reason}"));
             });
             (found, missing)

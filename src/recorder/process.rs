@@ -12,8 +12,8 @@ use procfs_core::process::Status;
 
 use super::bound::bounded;
 use super::host::Host;
+use crate::capture::maps::{Mapping, Maps};
 use crate::capture::{Blob, Capture, ProcessFacts};
-use crate::diagnose::{AddressSpace, Mapping};
 use crate::report::model::{Limit, Map, Process};
 use crate::sys::Pid;
 
@@ -151,17 +151,17 @@ pub(super) fn limits(capture: &Capture) -> IndexMap<String, Limit> {
 }
 
 /// `/proc/PID/maps`.
-pub(super) fn maps(space: &AddressSpace, mut miss: impl FnMut(String, String)) -> Vec<Map> {
+pub(super) fn maps(maps: &Maps, mut miss: impl FnMut(String, String)) -> Vec<Map> {
     let line = |mapping: &Mapping| Map {
         low: mapping.low.into(),
         high: mapping.high.into(),
         perms: mapping.permissions(),
         offset: mapping.is_file().then_some(mapping.offset),
-        device: mapping.is_file().then(|| mapping.device.clone()),
+        device: mapping.is_file().then(|| mapping.device_numbers()),
         inode: mapping.is_file().then_some(mapping.inode),
         path: (!mapping.name.is_empty()).then(|| mapping.name.clone()),
     };
-    let listed = bounded(space.iter(), MAX_MAPS, |mapping| mapping.name.len()).told("maps", &mut miss);
+    let listed = bounded(maps.iter(), MAX_MAPS, |mapping| mapping.name.len()).told("maps", &mut miss);
     listed.into_iter().map(line).collect()
 }
 

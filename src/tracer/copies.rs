@@ -15,7 +15,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
 use crate::capture::fault::{Copied, Whole, micros};
-use crate::capture::maps::Maps;
 use crate::capture::{Capture, Phase};
 use crate::config::{CoreExtent, Format};
 use crate::isolate::snapshot::{self, Failed, Snapshot};
@@ -58,9 +57,8 @@ impl Tracer {
             refuse(&mut copied.capture, &reason);
             return Some(fault);
         }
-        let maps = Maps::of(&copied.capture);
         let memory = Memory::open(fault.thread.tid());
-        let Some(sites) = self.sites.find(&memory, &maps) else {
+        let Some(sites) = self.sites.find(&memory, &copied.maps) else {
             refuse(
                 &mut copied.capture,
                 &"the process has no code that enters the kernel",

@@ -2,7 +2,6 @@
 
 use crate::capture::Frozen;
 use crate::capture::fault::{Copied, copy, copy_for_decision, micros};
-use crate::capture::maps::Maps;
 use crate::config::Action;
 use crate::diagnose::{self, Diagnosis, NoModules};
 use crate::isolate::rescue::Connection;
@@ -57,7 +56,7 @@ impl Tracer {
             copy_for_decision(&self.subject(fault), &self.service.report)
         };
         fail::point("tracer.fault.considered");
-        let diagnosis = diagnose::diagnose(&copied.capture, &NoModules);
+        let diagnosis = diagnose::diagnose(&copied.capture, &copied.maps, &NoModules);
         let place = Place::of(&copied);
         let raised = facts(fault, names).raised_by_itself;
         let mut examined = self.examiner.examine(&fault.thread, &copied, raised);
@@ -98,7 +97,7 @@ impl Tracer {
         for note in std::mem::take(&mut looked.notes) {
             walk.note(note);
         }
-        let maps = Maps::of(&looked.copied.capture);
+        let maps = looked.copied.maps.clone();
         let incident = recorded.then(|| self.describe(&fault, &names));
         let process = fault.process;
         let mut held = Held::new(fault, walk, maps);

@@ -5,9 +5,7 @@
 use crate::capture::fault::Copied;
 use crate::config::Action;
 use crate::diagnose::unwind::{FrameKind, TableCache, Unwinder};
-use crate::diagnose::{
-    AddressSpace, Functions, Inside, MAX_FRAMES, Runtimes, Tie, demangled, inside, short_name,
-};
+use crate::diagnose::{Functions, Inside, MAX_FRAMES, Runtimes, Tie, demangled, inside, short_name};
 use crate::policy::Danger;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
@@ -44,8 +42,8 @@ impl Examiner {
             // It has died; whatever is decided about it comes too late.
             return found;
         };
-        let Copied { capture, files, .. } = copied;
-        let source = Files { capture, files };
+        let Copied { capture, maps, .. } = copied;
+        let source = Files(copied);
         let memory = Memory::open(thread.tid());
         let live = Live::new(&memory);
         let modules = &capture.facts.modules;
@@ -57,8 +55,7 @@ impl Examiner {
                 None => found.notes.push(what),
             }
         }
-        let space = AddressSpace::of(capture);
-        let mut unwinder = Unwinder::new(&space, modules, None, &source, &mut self.tables);
+        let mut unwinder = Unwinder::new(maps, modules, None, &source, &mut self.tables);
         let stack = unwinder.walk(&registers, &live, MAX_FRAMES);
         if stack.frames.iter().any(|frame| frame.kind == FrameKind::Signal) {
             found.dangers.push(Danger {

@@ -36,9 +36,9 @@ impl Tracer {
         thread: &Stopped,
         copied: &Copied,
     ) -> Result<Rescued, String> {
-        let Copied { capture, files, .. } = copied;
+        let Copied { capture, .. } = copied;
         let modules = &capture.facts.modules;
-        let source = Files { capture, files };
+        let source = Files(copied);
         let memory = Memory::open(thread.tid());
         let live = Live::new(&memory);
         let outer = source

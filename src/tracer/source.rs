@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::capture::Capture;
+use crate::capture::fault::Copied;
+use crate::diagnose::ModuleSource;
 use crate::diagnose::unwind::{MemorySource, OuterFrames, TableCache, Unwinder};
-use crate::diagnose::{AddressSpace, ModuleSource};
 use crate::sys::memory::{Memory, PAGE};
 use crate::sys::ptrace::Stopped;
 
@@ -46,10 +46,7 @@ impl<'a> Live<'a> {
 }
 
 /// The module files of a copy.
-pub(super) struct Files<'a> {
-    pub(super) capture: &'a Capture,
-    pub(super) files: &'a [File],
-}
+pub(super) struct Files<'a>(pub(super) &'a Copied);
 
 impl Files<'_> {
     /// The outer frames of the thread that the copy is of, with their registers.
@@ -65,8 +62,8 @@ impl Files<'_> {
         limit: usize,
     ) -> Result<OuterFrames, String> {
         let registers = thread.registers().map_err(|error| error.to_string())?;
-        let space = AddressSpace::of(self.capture);
-        let mut unwinder = Unwinder::new(&space, &self.capture.facts.modules, None, self, tables);
+        let Copied { capture, maps, .. } = self.0;
+        let mut unwinder = Unwinder::new(maps, &capture.facts.modules, None, self, tables);
         Ok(unwinder.outer_frames(&registers, live, limit))
     }
 }
@@ -90,13 +87,10 @@ impl MemorySource for Live<'_> {
 
 impl Files<'_> {
     fn file(&self, module: usize) -> io::Result<&File> {
-        let descriptor = self
-            .capture
-            .facts
-            .modules
-            .get(module)
-            .and_then(|module| module.descriptor);
-        let file = descriptor.and_then(|descriptor| self.files.get(usize::try_from(descriptor).ok()?));
+        let Copied { capture, files, .. } = self.0;
+        let module = capture.facts.modules.get(module);
+        let descriptor = module.and_then(|module| usize::try_from(module.descriptor?).ok());
+        let file = descriptor.and_then(|descriptor| files.get(descriptor));
         file.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it could not be opened"))
     }
 }

@@ -42,8 +42,8 @@ impl Tracer {
         text: &str,
         lock: Option<&str>,
     ) -> Attempt<Raised> {
-        let Copied { capture, files, .. } = copied;
-        let source = Files { capture, files };
+        let Copied { capture, .. } = copied;
+        let source = Files(copied);
         let memory = Memory::open(held.tid());
         let live = Live::new(&memory);
         let tables = &mut self.examiner.tables;

@@ -29,8 +29,8 @@ pub(super) fn prepare(
     tables: &mut TableCache,
     lock: Option<&str>,
 ) -> Result<(), String> {
-    let Copied { capture, files, .. } = copied;
-    let source = Files { capture, files };
+    let Copied { capture, .. } = copied;
+    let source = Files(copied);
     let ends = ends(capture, &source)?;
     let personalities = throwing.cxx_personalities(&Program {
         process: capture.pid(),

@@ -8,10 +8,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use sickbay::capture::fault::{Copied, Subject, copy};
+use sickbay::capture::maps::Maps;
 use sickbay::capture::{Frozen, ModuleFile};
 use sickbay::config::ReportOptions;
+use sickbay::diagnose::Image;
 use sickbay::diagnose::unwind::{MemorySource, OuterFrame, OuterFrames, Personality, TableCache, Unwinder};
-use sickbay::diagnose::{AddressSpace, Image};
 use sickbay::recorder::Descriptors;
 use sickbay::sys::memory::Memory;
 use sickbay::sys::ptrace::{self, Options, Stopped};
@@ -91,8 +92,8 @@ impl Held {
         let capture = &self.copied.capture;
         let source = Descriptors::new(capture, &self.files);
         let mut cache = TableCache::default();
-        let space = AddressSpace::of(capture);
-        let mut unwinder = Unwinder::new(&space, self.modules(), None, &source, &mut cache);
+        let maps = Maps::of(capture);
+        let mut unwinder = Unwinder::new(&maps, self.modules(), None, &source, &mut cache);
         let outer = unwinder.outer_frames(&self.thread.registers().unwrap(), &self.memory(), 64);
         look(&outer, &mut unwinder)
     }

@@ -1,7 +1,7 @@
 //! Which code an address belongs to: a module's, code that the process generated, or none.
 
 use crate::capture::ModuleFile;
-use crate::diagnose::AddressSpace;
+use crate::capture::maps::{Mapping, Maps};
 
 /// The executable mappings of a process, by address.
 #[derive(Debug, Default)]
@@ -29,9 +29,9 @@ pub(super) enum Owner {
 }
 
 impl Code {
-    pub(super) fn of(space: &AddressSpace, modules: &[ModuleFile]) -> Self {
-        let executable = space.iter().filter(|mapping| mapping.execute);
-        let range = |mapping: &super::super::Mapping| {
+    pub(super) fn of(maps: &Maps, modules: &[ModuleFile]) -> Self {
+        let executable = maps.iter().filter(|mapping| mapping.executable);
+        let range = |mapping: &Mapping| {
             let is_its = |module: &ModuleFile| {
                 module.inode == mapping.inode && (module.low..module.high).contains(&mapping.low)
             };

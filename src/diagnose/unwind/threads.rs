@@ -1,9 +1,10 @@
 //! The call stacks of all threads of a capture.
 
 use super::{CallStack, FrameModule, MemorySource, TableCache, Truncation, Unwinder};
+use crate::capture::maps::Maps;
 use crate::capture::{Capture, Purpose};
+use crate::diagnose::ModuleSource;
 use crate::diagnose::subject::Memory;
-use crate::diagnose::{AddressSpace, ModuleSource};
 
 /// Frames of the faulting thread that are followed: as many as a stack overflow leaves in a captured stack.
 const MAX_FAULTING: usize = 64 << 10;
@@ -24,10 +25,10 @@ pub struct CallStacks {
 /// Unwinds every thread of a capture.
 pub fn call_stacks(capture: &Capture, source: &dyn ModuleSource, cache: &mut TableCache) -> CallStacks {
     let facts = &capture.facts;
-    let space = AddressSpace::of(capture);
+    let maps = Maps::of(capture);
     let vdso = facts.memory.iter().find(|range| range.purpose == Purpose::Vdso);
     let vdso = vdso.map(|range| capture.get(range.data));
-    let mut unwinder = Unwinder::new(&space, &facts.modules, vdso, source, cache);
+    let mut unwinder = Unwinder::new(&maps, &facts.modules, vdso, source, cache);
     let everything = Memory::of(capture);
     let faulting = facts.fault.as_ref().map(|fault| fault.tid);
     let mut left = MAX_FRAMES;

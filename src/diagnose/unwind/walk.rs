@@ -14,8 +14,9 @@ use super::row::{Caller, Row, RowError};
 use super::tables::Tables;
 use super::{CallStack, FoundBy, Frame, FrameKind, FrameModule, MemorySource};
 use crate::capture::ModuleFile;
+use crate::capture::maps::Maps;
 use crate::diagnose::elf::InMemory;
-use crate::diagnose::{AddressSpace, Image, ModuleSource};
+use crate::diagnose::{Image, ModuleSource};
 use crate::sys::regs::GeneralRegisters;
 
 /// Bytes of unwind table that are interpreted for one incident; a thousand deep threads of a large program take a
@@ -87,7 +88,7 @@ impl<'a> Unwinder<'a> {
     ///
     /// `vdso` are the bytes of the vdso, which has no file.
     pub fn new(
-        space: &AddressSpace,
+        maps: &Maps,
         modules: &[ModuleFile],
         vdso: Option<&[u8]>,
         source: &'a dyn ModuleSource,
@@ -101,7 +102,7 @@ impl<'a> Unwinder<'a> {
         });
         tables.extend(of_vdso.map(|found| (Owner::Vdso, Rc::new(found))));
         Self {
-            code: Code::of(space, modules),
+            code: Code::of(maps, modules),
             source,
             cache,
             tables,
