@@ -10,8 +10,8 @@ use super::exit;
 use crate::supervisor::control::{
     Answer, Client, ClientError, Failure, Reason, Request, default_path, enrolment_path,
 };
+use crate::sys::status::Status;
 use crate::sys::{Pid, Tid};
-use crate::trace::status::Status;
 
 /// What our processes are called.
 const OURSELVES: &str = "sickbay";

@@ -18,8 +18,8 @@ use super::table::Table;
 use crate::config::Action;
 use crate::ipc::{IsolatedState, IsolatedThread};
 use crate::supervisor::control::{Answer, Request};
+use crate::sys::status::Status;
 use crate::sys::{Pid, Tid};
-use crate::trace::status::Status;
 
 /// What `state` is of a thread that is no more, beside the letters of proc(5).
 const ENDED: char = 'X';

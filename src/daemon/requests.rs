@@ -12,8 +12,8 @@ use crate::supervisor::control::{Access, Answer, Asked, ClientId, Failure, Reaso
 use crate::supervisor::follow::Followed;
 use crate::supervisor::orders;
 use crate::supervisor::recording::Concluded;
+use crate::sys::status::Status;
 use crate::sys::{Pid, Tid};
-use crate::trace::status::Status;
 
 use super::Daemon;
 

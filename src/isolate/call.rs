@@ -8,8 +8,7 @@ use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 use crate::sys::regs::GeneralRegisters;
 
-use super::inject::Obstacle;
-use super::protections::Protections;
+use super::inject::{Obstacle, status};
 
 /// What a return address takes, bytes.
 const RETURN_ADDRESS: u64 = 8;
@@ -24,7 +23,7 @@ pub(super) struct Call {
 impl Call {
     /// From `frame`, of a thread that stands in front of its signal.
     pub(super) fn from(thread: &Stopped, frame: &OuterFrame, memory: &Memory) -> Result<Self, Obstacle> {
-        if Protections::read(thread.tid()).shadow_stack {
+        if status(thread)?.shadow_stack {
             return Err(Obstacle::ShadowStack);
         }
         let mut registers = thread.registers()?;

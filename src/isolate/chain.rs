@@ -14,8 +14,7 @@ use crate::sys::ptrace::Stopped;
 use crate::sys::regs::GeneralRegisters;
 use crate::sys::regs::entry::{ROOM_BELOW, signal_frame};
 
-use super::inject::Obstacle;
-use super::protections::Protections;
+use super::inject::{Obstacle, status};
 use super::sites::WayBack;
 
 /// What is left below the stack pointer, beyond what the ABI reserves.
@@ -45,7 +44,7 @@ pub(super) fn enter(
     steps: impl FnOnce(u64) -> Vec<Step>,
     then: &GeneralRegisters,
 ) -> Result<(), Obstacle> {
-    if Protections::read(thread.tid()).shadow_stack {
+    if status(thread)?.shadow_stack {
         return Err(Obstacle::ShadowStack);
     }
     let sp = thread.registers()?.sp();

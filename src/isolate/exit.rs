@@ -7,15 +7,14 @@
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 
-use super::inject::{Call, Obstacle};
+use super::inject::{Call, Obstacle, status};
 use super::landing::Landing;
-use super::protections::Protections;
 use super::sites::Sites;
 
 /// Puts a thread that stands in front of its signal in front of exit(2) instead. It takes effect when the thread is let
 /// go on without the signal; until then, the signal is what it takes if we end.
 pub fn prepare(thread: &Stopped, sites: &Sites) -> Result<(), Obstacle> {
-    if Protections::read(thread.tid()).seccomp_filter {
+    if status(thread)?.seccomp_filter {
         return Err(Obstacle::Filtered);
     }
     let registers = thread.registers()?;

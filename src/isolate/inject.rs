@@ -22,11 +22,11 @@ use crate::sys::process::bit;
 use crate::sys::ptrace::{PtraceError, Stopped};
 use crate::sys::regs::GeneralRegisters;
 use crate::sys::signal::{SigInfo, send_to_thread};
+use crate::sys::status::Status;
 use crate::sys::wait::{self, Event, Stop};
 use crate::sys::{Pid, SigNo, Tid};
 
 use super::landing::Landing;
-use super::protections::Protections;
 use super::sites::Sites;
 
 /// `rseq_cs` in `struct rseq`, and the bounds in `struct rseq_cs` (linux/rseq.h), bytes from their beginning.
@@ -49,6 +49,9 @@ pub enum Obstacle {
     /// There is no code to send it through.
     #[error("the process has no code that enters the kernel")]
     NoSite,
+    /// Nobody can say what the kernel enforces on it.
+    #[error("what the kernel enforces on it cannot be read: {0}")]
+    Unknown(io::Error),
     /// A shadow stack would refuse the return.
     #[error("a shadow stack checks its returns")]
     ShadowStack,
@@ -168,13 +171,18 @@ fn prepare(thread: &Stopped, process: Pid, sites: &Sites, call: Call) -> Result<
     Ok(before)
 }
 
+/// What the kernel enforces on a thread, among the rest of its status.
+pub(super) fn status(thread: &Stopped) -> Result<Status, Obstacle> {
+    Status::read(thread.tid()).map_err(Obstacle::Unknown)
+}
+
 /// Whether a thread may be sent elsewhere and back.
 fn check(thread: &Stopped, memory: &Memory, pc: u64) -> Result<(), Obstacle> {
-    let protections = Protections::read(thread.tid());
-    if protections.shadow_stack {
+    let status = status(thread)?;
+    if status.shadow_stack {
         return Err(Obstacle::ShadowStack);
     }
-    if protections.seccomp_filter {
+    if status.seccomp_filter {
         return Err(Obstacle::Filtered);
     }
     if let Some(rseq) = thread.rseq_address()?

@@ -15,7 +15,6 @@
 //! | `landing` | where a system call begins, and what follows if it returns |
 //! | `call` | an outer frame appears to call a function |
 //! | `chain` | functions called one after the other, by the thread itself |
-//! | `protections` | what the kernel enforces on a thread |
 //!
 //! Every step here is written for the death of this process in front of the next one. Until a thread has been let go
 //! on, its stop still holds its signal, which the kernel delivers if we end. Once it runs, its registers and its stack
@@ -28,7 +27,6 @@ pub mod exit;
 pub mod inject;
 mod landing;
 pub mod park;
-mod protections;
 pub mod rescue;
 pub mod sites;
 pub mod skip;

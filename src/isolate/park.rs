@@ -13,9 +13,8 @@ use crate::sys::process::bit;
 use crate::sys::ptrace::Stopped;
 use crate::sys::{SigNo, fail};
 
-use super::inject::{Call, Obstacle};
+use super::inject::{Call, Obstacle, status};
 use super::landing::Landing;
-use super::protections::Protections;
 use super::sites::Sites;
 
 /// What the C libraries use among themselves: glibc 32 for cancellation and 33 for set*id, musl 34 for the latter.
@@ -28,7 +27,7 @@ const ROOM: u64 = 64 << 10;
 /// thread is let go on without the signal. The registers come before the mask, which would hold the signal back: if we
 /// end in between, the thread takes its signal, and from then on it sleeps.
 pub fn prepare(thread: &Stopped, sites: &Sites, maps: &Maps) -> Result<(), Obstacle> {
-    if Protections::read(thread.tid()).seccomp_filter {
+    if status(thread)?.seccomp_filter {
         return Err(Obstacle::Filtered);
     }
     let registers = thread.registers()?;

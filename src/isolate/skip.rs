@@ -24,8 +24,7 @@ use crate::sys::signal::{SigInfo, send_to_thread};
 use crate::sys::wait::{self, Event, Stop};
 use crate::sys::{Pid, SigNo};
 
-use super::inject::{Failure, Obstacle};
-use super::protections::Protections;
+use super::inject::{Failure, Obstacle, status};
 
 /// `TRAP_TRACE` (asm-generic/siginfo.h): a step was made.
 const STEPPED: i32 = 2;
@@ -95,7 +94,7 @@ impl Arrived {
 fn prepare(thread: &Stopped, after: &GeneralRegisters) -> Result<Before, Obstacle> {
     // A trap that is blocked or ignored would have the kernel forget what the program does about it.
     let trap = bit(SigNo::TRAP);
-    if (thread.signal_mask()? | Protections::read(thread.tid()).ignored) & trap != 0 {
+    if (thread.signal_mask()? | status(thread)?.ignored) & trap != 0 {
         return Err(Obstacle::NoStep);
     }
     let before = Before {

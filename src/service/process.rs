@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, geteuid, sysconf};
 
+use crate::sys::status::Status;
 use crate::sys::{Pid, StartTime};
 use crate::trace::attach::start_time;
-use crate::trace::status::Status;
 
 /// What the kernel appends to the path of an executable that was replaced (fs/d_path.c).
 const DELETED: &str = " (deleted)";

@@ -19,6 +19,7 @@ pub mod robust;
 pub mod signal;
 pub mod signal_queue;
 pub mod socket;
+pub mod status;
 pub mod tasks;
 pub mod thread_end;
 mod timer;

@@ -24,7 +24,7 @@ use crate::sys::ptrace::{self, Options, PtraceError};
 use crate::sys::tasks::Tasks;
 use crate::sys::{Pid, StartTime, Tid};
 
-use super::status::Status;
+use crate::sys::status::Status;
 
 /// After so many passes with a new thread each, the process is considered attached; audits find the rest.
 const MAX_PASSES: usize = 1000;

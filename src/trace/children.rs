@@ -9,7 +9,7 @@ use std::fs;
 use crate::sys::Pid;
 use crate::sys::tasks::Tasks;
 
-use super::status::Status;
+use crate::sys::status::Status;
 
 /// With so few threads, theirs is the shorter list wherever we are.
 const FEW: usize = 32;

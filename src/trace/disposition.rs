@@ -13,7 +13,7 @@ use crate::sys::SigNo;
 use crate::sys::process::bit;
 use crate::sys::signal::DefaultAction;
 
-use super::status::Status;
+use crate::sys::status::Status;
 
 /// How old the known dispositions may be for a signal that no instruction raises.
 pub const FRESH: Duration = Duration::from_millis(10);

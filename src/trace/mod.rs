@@ -11,7 +11,6 @@
 //! | [`waiting`] | which tracee to look at next, so that the cost does not grow with their number |
 //! | `placement` | on which CPU the tracer runs while one thread storms |
 //! | [`stop_rate`] | whether the service stops more often than is good for it |
-//! | [`status`] | the few fields of `/proc/TID/status` that tracing needs |
 //!
 //! Stops are looked at, never consumed (`WNOWAIT`): a stop that nobody answers is reported again, and if this
 //! process dies the kernel finishes it as if nobody had watched. The whole module relies on that.
@@ -22,7 +21,6 @@ pub mod disposition;
 pub mod engine;
 pub mod machine;
 mod placement;
-pub mod status;
 pub mod stop_rate;
 mod tracees;
 pub mod waiting;

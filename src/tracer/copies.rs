@@ -178,7 +178,7 @@ fn is_closed(lease: &OwnedFd, timeout: PollTimeout) -> bool {
 
 /// Whether a process is the first of a namespace within ours.
 fn is_namespace_init(process: Pid) -> bool {
-    crate::trace::status::Status::read(process.leader()).is_ok_and(|status| status.namespace_init)
+    crate::sys::status::Status::read(process.leader()).is_ok_and(|status| status.namespace_init)
 }
 
 /// What of a process is in memory, bytes.

@@ -9,10 +9,10 @@ use crate::capture::fault::wall_clock;
 use crate::config::Exits;
 use crate::ipc::{FromTracer, ProcessEnd, seal_capture};
 use crate::sys::deadline::Deadline;
+use crate::sys::status::Status;
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo};
 use crate::trace::engine::Ending;
-use crate::trace::status::Status;
 
 use super::{Tracer, TracerError};
 

@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use crate::ipc::FromTracer;
+use crate::sys::status::Status;
 use crate::sys::{Pid, SigNo, pidfd};
-use crate::trace::status::Status;
 
 use super::{Tracer, TracerError};
 

@@ -14,8 +14,9 @@ use crate::capture::{Frozen, Phase, Prospect, freeze};
 use crate::config::Action;
 use crate::policy::{self, Decision, FaultFacts, Origin};
 use crate::sys::deadline::Deadline;
+use crate::sys::status::Status;
 use crate::sys::{Pid, StartTime, fail};
-use crate::trace::{Fault, status::Status};
+use crate::trace::Fault;
 
 use super::{HOLD, Tracer, TracerError};
 

@@ -9,8 +9,8 @@ use crate::capture::fault::{Subject, copy, micros, wall_clock};
 use crate::capture::{Phase, Prospect, freeze};
 use crate::ipc::{Captured, FromTracer};
 use crate::sys::deadline::Deadline;
+use crate::sys::status::Status;
 use crate::sys::{Pid, StartTime, fail};
-use crate::trace::status::Status;
 
 use super::handing::messages_after_the_first;
 use super::{HOLD, Tracer, TracerError};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::ipc::FromTracer;
 use crate::sys::Pid;
-use crate::trace::status::Status;
+use crate::sys::status::Status;
 
 use super::{Tracer, TracerError};
 

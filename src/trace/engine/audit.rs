@@ -7,9 +7,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::sys::status::Status;
 use crate::sys::{Pid, StartTime, Tid, wait};
 use crate::trace::attach;
-use crate::trace::status::Status;
 
 use super::Engine;
 

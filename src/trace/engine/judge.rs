@@ -16,9 +16,9 @@ use std::time::Instant;
 
 use crate::sys::ptrace::Stopped;
 use crate::sys::signal::{SI_USER, SigInfo};
+use crate::sys::status::Status;
 use crate::sys::{Pid, SigNo, Tid};
 use crate::trace::disposition::{Dispositions, Fate};
-use crate::trace::status::Status;
 
 use super::{Engine, Fault, HandledFault, Turn};
 

@@ -25,7 +25,7 @@ use fnv::FnvHashMap;
 use crate::sys::Tid;
 use crate::sys::ptrace::Stopped;
 use crate::sys::regs::SystemCall;
-use crate::trace::status::Status;
+use crate::sys::status::Status;
 
 /// How often a thread is looked at whose call is repaired again and again: its status costs 10 us.
 const SAMPLING: Duration = Duration::from_millis(10);

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use crate::sys::{Pid, Tid};
+use super::{Pid, Tid};
 
 /// What the file fits in, but for a process with hundreds of groups.
 const USUAL_SIZE: usize = 4096;
@@ -38,6 +38,11 @@ pub struct Status {
     pub voluntary_switches: u64,
     /// Whether the kernel writes a core of it.
     pub dumping: bool,
+    /// Whether its returns are checked against a second stack (CET; Linux 6.6 for programs). The register set of that
+    /// stack would tell as well, but reading it of a thread without one made some kernels complain.
+    pub shadow_stack: bool,
+    /// Whether a seccomp filter judges its system calls.
+    pub seccomp_filter: bool,
 }
 
 impl Status {
@@ -72,23 +77,25 @@ impl Status {
             let Some(colon) = line.iter().position(|byte| *byte == b':') else {
                 continue;
             };
-            let value = String::from_utf8_lossy(line.get(colon + 1..).unwrap_or_default());
-            let value = value.trim();
+            let value = line.get(colon + 1..).unwrap_or_default().trim_ascii();
+            let text = std::str::from_utf8(value).unwrap_or_default();
             match &line[..colon] {
-                b"Name" => status.name = value.to_owned(),
-                b"State" => status.state = value.chars().next().unwrap_or('?'),
-                b"Tgid" => status.tgid = value.parse().unwrap_or(0),
-                b"PPid" => status.parent = value.parse().unwrap_or(0),
-                b"TracerPid" => status.tracer = value.parse().unwrap_or(0),
+                b"Name" => status.name = String::from_utf8_lossy(value).into_owned(),
+                b"State" => status.state = text.chars().next().unwrap_or('?'),
+                b"Tgid" => status.tgid = text.parse().unwrap_or(0),
+                b"PPid" => status.parent = text.parse().unwrap_or(0),
+                b"TracerPid" => status.tracer = text.parse().unwrap_or(0),
                 b"NSpid" => {
-                    let mut ids = value.split_whitespace();
+                    let mut ids = text.split_whitespace();
                     status.namespace_init = ids.next_back() == Some("1") && ids.next().is_some();
                 }
-                b"Threads" => status.threads = value.parse().unwrap_or(0),
-                b"CoreDumping" => status.dumping = value == "1",
-                b"voluntary_ctxt_switches" => status.voluntary_switches = value.parse().unwrap_or(0),
-                b"SigIgn" => status.ignored = u64::from_str_radix(value, 16).unwrap_or(0),
-                b"SigCgt" => status.caught = u64::from_str_radix(value, 16).unwrap_or(0),
+                b"Threads" => status.threads = text.parse().unwrap_or(0),
+                b"CoreDumping" => status.dumping = text == "1",
+                b"voluntary_ctxt_switches" => status.voluntary_switches = text.parse().unwrap_or(0),
+                b"SigIgn" => status.ignored = u64::from_str_radix(text, 16).unwrap_or(0),
+                b"SigCgt" => status.caught = u64::from_str_radix(text, 16).unwrap_or(0),
+                b"x86_Thread_features" => status.shadow_stack = text.contains("shstk"),
+                b"Seccomp" => status.seccomp_filter = text != "0",
                 _ => {}
             }
         }
@@ -115,6 +122,14 @@ mod tests {
             (0x1000, 0x1_8000_0440, 4)
         );
         assert!(status.namespace_init);
+    }
+
+    #[test]
+    fn what_the_kernel_enforces_on_a_thread_is_found() {
+        let with = Status::parse(b"Seccomp:\t2\nSeccomp_filters:\t1\nx86_Thread_features:\tshstk wrss \n");
+        assert!(with.shadow_stack && with.seccomp_filter);
+        let without = Status::parse(b"Seccomp:\t0\nSeccomp_filters:\t0\nx86_Thread_features:\t\n");
+        assert_eq!(without, Status::default());
     }
 
     #[test]
