@@ -124,6 +124,24 @@ pub trait ModuleSource {
 
     /// Reads as many bytes as are there, up to the size of `buffer`, as pread(2) does.
     fn read_at(&self, module: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// What tells the file and its contents from any other; none where nothing does.
+    fn version(&self, _module: usize) -> Option<FileVersion> {
+        None
+    }
+}
+
+/// A file as it was written last (stat(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FileVersion {
+    /// Device and inode.
+    pub file: (u64, u64),
+    /// Size, bytes.
+    pub size: u64,
+    /// When its contents changed last, seconds and nanoseconds since 1970.
+    pub modified: (i64, i64),
+    /// When anything of it changed last, which no program can set.
+    pub changed: (i64, i64),
 }
 
 /// A [`ModuleSource`] without any.

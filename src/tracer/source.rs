@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use crate::capture::fault::Copied;
-use crate::diagnose::ModuleSource;
 use crate::diagnose::unwind::{MemorySource, OuterFrames, TableCache, Unwinder};
+use crate::diagnose::{FileVersion, ModuleSource};
 use crate::sys::memory::{Memory, PAGE};
 use crate::sys::ptrace::Stopped;
 
@@ -102,5 +102,15 @@ impl ModuleSource for Files<'_> {
 
     fn read_at(&self, module: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         self.file(module)?.read_at(buffer, offset)
+    }
+
+    fn version(&self, module: usize) -> Option<FileVersion> {
+        let metadata = self.file(module).ok()?.metadata().ok()?;
+        Some(FileVersion {
+            file: (metadata.dev(), metadata.ino()),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
     }
 }

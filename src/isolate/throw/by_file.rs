@@ -25,6 +25,10 @@ impl<T: Clone> ByFile<T> {
             return known.clone();
         }
         let known = read();
+        // A file that could not be opened may be open the next time.
+        if module.descriptor.is_none() {
+            return known;
+        }
         if self.0.len() >= MAX_FILES {
             self.0.clear();
         }

@@ -25,8 +25,6 @@ const OF_C: &str = "__gcc_personality_v0";
 const COMPILERS_LIBRARY: &str = "libgcc_s.so";
 /// What CPython offers to its extensions.
 const PYTHON: &str = "PyErr_SetString";
-/// How many files' symbols are remembered.
-const MAX_FILES: usize = 16;
 /// How far below the stack pointer the text lies: deeper than anything that runs before the exception has copied it.
 const DEPTH: u64 = 64 << 10;
 
@@ -36,7 +34,7 @@ pub(super) struct Cxx {
     interpreters: ByFile<bool>,
     of_c: ByFile<Option<u64>>,
     stand_ins: ByFile<StandIns>,
-    files: Vec<((u32, u32), u64, Symbols)>,
+    symbols: ByFile<Option<Symbols>>,
 }
 
 /// Offsets in an executable of what it has in place of routines of libraries.
@@ -46,7 +44,7 @@ struct StandIns {
     of_c: Option<u64>,
 }
 
-/// Addresses in a file.
+/// Addresses in a process, or distances from where a file of it begins.
 #[derive(Clone, Copy, Debug)]
 struct Symbols {
     throws: u64,
@@ -172,39 +170,32 @@ impl Cxx {
             .position(|module| module.file_name().starts_with("libstdc++.so"))
             .or((!modules.is_empty()).then_some(0))?;
         let module = &modules[place];
-        let image = Image::open(program.source, place).ok()?;
-        let linked = image.address_of_offset(module.offset).ok()??;
-        let known = self
-            .files
-            .iter()
-            .find(|(device, inode, _)| (*device, *inode) == (module.device, module.inode));
-        let found = match known {
-            Some((.., symbols)) => *symbols,
-            None => {
-                let (mut throws, mut personality, mut of_c) = (None, None, None);
-                image
-                    .for_each_function(|name, address, _| match name {
-                        THROWS => throws = Some(address),
-                        _ if name == OF_CXX.as_bytes() => personality = Some(address),
-                        _ if name == OF_C.as_bytes() => of_c = Some(address),
+        let found = self.symbols.of(module, || {
+            let image = Image::open(program.source, place).ok()?;
+            let linked = image.address_of_offset(module.offset).ok()??;
+            let (mut throws, mut personality, mut of_c) = (None, None, None);
+            image
+                .for_each_function(|name, address, _| {
+                    let distance = Some(address.wrapping_sub(linked));
+                    match name {
+                        THROWS => throws = distance,
+                        _ if name == OF_CXX.as_bytes() => personality = distance,
+                        _ if name == OF_C.as_bytes() => of_c = distance,
                         _ => {}
-                    })
-                    .ok()?;
-                let symbols = Symbols {
-                    throws: throws?,
-                    personality: personality?,
-                    of_c,
-                };
-                self.files.truncate(MAX_FILES - 1);
-                self.files.insert(0, (module.device, module.inode, symbols));
-                symbols
-            }
-        };
-        let bias = module.low.wrapping_sub(linked);
+                    }
+                })
+                .ok()?;
+            Some(Symbols {
+                throws: throws?,
+                personality: personality?,
+                of_c,
+            })
+        })?;
+        let here = |distance: u64| module.low.wrapping_add(distance);
         Some(Symbols {
-            throws: found.throws.wrapping_add(bias),
-            personality: found.personality.wrapping_add(bias),
-            of_c: found.of_c.map(|address| address.wrapping_add(bias)),
+            throws: here(found.throws),
+            personality: here(found.personality),
+            of_c: found.of_c.map(here),
         })
     }
 }
