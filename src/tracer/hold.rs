@@ -324,8 +324,8 @@ impl Tracer {
         Ok(())
     }
 
-    /// A held thread is no more.
-    pub(super) fn bury(&mut self, held: Held) -> Result<(), TracerError> {
+    /// What was planned for a held thread ends with it.
+    pub(super) fn note_death(&mut self, held: Held) -> Result<(), TracerError> {
         self.settle(held, End::Died)
     }
 

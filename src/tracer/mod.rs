@@ -66,8 +66,8 @@ const AUDITS: [Duration; 4] = [
 /// The longest that a process is held for one fault or one capture. A tracer that takes longer ends, which lets the
 /// process go on, and a signal take effect.
 const HOLD: Duration = Duration::from_secs(10);
-/// How long a tracer that lets go waits for its front to take the last messages.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a tracer that lets go waits for its front to take the messages that are queued.
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// One service under the eyes of this process.
 struct Tracer {
@@ -136,11 +136,11 @@ pub fn main() -> ExitCode {
         mut engine,
         ..
     } = tracer;
-    let last_words = move || {
-        say_the_rest(&mut channel);
+    let flushed = move || {
+        flush(&mut channel);
         status
     };
-    thread_end::end_before(last_words, || engine.leave())
+    thread_end::end_before(flushed, || engine.leave())
 }
 
 fn set_up() -> Result<Tracer, TracerError> {
@@ -229,7 +229,7 @@ impl Tracer {
         self.say_counted()?;
         if self.has_copies() && self.engine.threads() == 0 {
             self.say(FromTracer::Lingers)?;
-            say_the_rest(&mut self.channel);
+            flush(&mut self.channel);
             self.linger();
         }
         Ok(())
@@ -393,8 +393,8 @@ impl Tracer {
 }
 
 /// Waits until the front has taken what is queued, for a while.
-fn say_the_rest(channel: &mut Channel) {
-    let deadline = Instant::now() + LAST_WORDS;
+fn flush(channel: &mut Channel) {
+    let deadline = Instant::now() + FLUSH;
     while channel.is_behind() && Instant::now() < deadline {
         let mut socket = [PollFd::new(channel.as_fd(), PollFlags::POLLOUT)];
         let _ = poll(&mut socket, PollTimeout::from(100_u16));

@@ -27,7 +27,7 @@ impl Tracer {
         let outcome = match held.map(|index| self.held.remove(index)) {
             None => Err(self.not_held(tid)),
             Some(held) if held.is_dead() => {
-                self.bury(held)?;
+                self.note_death(held)?;
                 Err(gone(tid))
             }
             Some(held) => self.order(held, actions, asker)?,

@@ -24,8 +24,8 @@ pub(super) fn cut(mappings: &[Mapping], kept: &[Range<u64>]) -> Vec<Segment> {
     };
     let mut kept = kept.iter().cloned().peekable();
     for mapping in mappings {
-        while let Some(stray) = kept.next_if(|range| range.end <= mapping.low) {
-            cut.push(stray, true, PF_R);
+        while let Some(outside) = kept.next_if(|range| range.end <= mapping.low) {
+            cut.push(outside, true, PF_R);
         }
         if let Some(range) = kept.peek_mut().filter(|range| range.start < mapping.low) {
             cut.push(range.start..mapping.low, true, PF_R);
@@ -42,8 +42,8 @@ pub(super) fn cut(mappings: &[Mapping], kept: &[Range<u64>]) -> Vec<Segment> {
         }
         cut.push(mapping.low..mapping.high, false, flags);
     }
-    for stray in kept {
-        cut.push(stray, true, PF_R);
+    for outside in kept {
+        cut.push(outside, true, PF_R);
     }
     cut.segments
 }

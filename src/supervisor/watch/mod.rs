@@ -39,8 +39,8 @@ pub(crate) use news::{News, Settlement};
 
 /// How soon a dead tracer is looked at again, whoever is told of its end.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How long a tracer that was let go may take to say its last words.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+/// How long a tracer that was asked to let go may take to do so and to say it.
+const RELEASE: Duration = Duration::from_secs(10);
 
 /// One service and its tracer.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(crate) struct Watch {
     inquiry: Inquiry,
     stage: Stage,
     /// Whether it was asked to let go while there was no tracer: that it has is still to be said.
-    owes_farewell: bool,
+    is_release_unsaid: bool,
 }
 
 /// A process that we were asked to watch; the tracer finds its children by itself.
@@ -89,7 +89,7 @@ impl Watch {
             former: FormerTracers::default(),
             inquiry: Inquiry::default(),
             stage: Stage::Watching,
-            owes_farewell: false,
+            is_release_unsaid: false,
         }
     }
 
@@ -237,8 +237,8 @@ impl Watch {
     /// A tracer that has just died hears nothing; what it had to say, and its end, are still to be heard.
     pub(crate) fn let_go(&mut self) {
         let first = !matches!(self.stage, Stage::LettingGo(_));
-        let patience = if first { LAST_WORDS } else { Duration::ZERO };
-        self.owes_farewell |= self.tracer.is_none();
+        let patience = if first { RELEASE } else { Duration::ZERO };
+        self.is_release_unsaid |= self.tracer.is_none();
         self.stage = Stage::LettingGo(Instant::now() + patience);
         if let Some(tracer) = self.tracer.as_mut().filter(|_| first) {
             let _ = tracer.let_go();
@@ -247,7 +247,7 @@ impl Watch {
 
     /// Whether it was asked to let go, and has.
     pub(crate) fn has_let_go(&self) -> bool {
-        matches!(self.stage, Stage::LettingGo(_)) && self.tracer.is_none() && !self.owes_farewell
+        matches!(self.stage, Stage::LettingGo(_)) && self.tracer.is_none() && !self.is_release_unsaid
     }
 
     /// The next piece of news; none for now. Fails where no other tracer can be started.
@@ -260,7 +260,7 @@ impl Watch {
         }
         let overdue = self.is_overdue();
         let Some(tracer) = &mut self.tracer else {
-            let owed = std::mem::take(&mut self.owes_farewell);
+            let owed = std::mem::take(&mut self.is_release_unsaid);
             return Ok(owed.then_some(News::LetGo));
         };
         let received = tracer
@@ -299,7 +299,7 @@ impl Watch {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Replacing => Some(Instant::now() + LOOK_AGAIN),
-            _ if self.owes_farewell => Some(Instant::now()),
+            _ if self.is_release_unsaid => Some(Instant::now()),
             _ if self.tracer.is_none() => None,
             Stage::LettingGo(deadline) => Some(deadline),
             Stage::Watching => self.inquiry.deadline(),
@@ -361,7 +361,7 @@ impl Watch {
             FromTracer::Counted(counted) => News::Counted(counted),
             FromTracer::Took { signal, sender } => News::Took { signal, sender },
             FromTracer::LettingGo(reason) => {
-                self.stage = Stage::LettingGo(Instant::now() + LAST_WORDS);
+                self.stage = Stage::LettingGo(Instant::now() + RELEASE);
                 News::LettingGo(reason)
             }
             FromTracer::Lingers => {

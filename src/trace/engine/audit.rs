@@ -30,7 +30,7 @@ impl Engine {
     /// Looks for threads that are not traced: those whose clone was under way when their parent was seized,
     /// and those of a process that survived its fatal signal. Forgets threads that are gone.
     pub fn audit(&mut self) {
-        self.forget_strays();
+        self.forget_untraced();
         let survivors: Vec<Pid> = self
             .departing
             .iter()
@@ -63,10 +63,10 @@ impl Engine {
         }
     }
 
-    fn forget_strays(&mut self) {
+    fn forget_untraced(&mut self) {
         let known = self.waiting.tracees();
-        let strays: Vec<Tid> = known.filter(|tid| !wait::is_tracee(*tid)).collect();
-        for tid in strays {
+        let untraced: Vec<Tid> = known.filter(|tid| !wait::is_tracee(*tid)).collect();
+        for tid in untraced {
             self.drop_thread(tid);
         }
     }
