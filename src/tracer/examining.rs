@@ -4,6 +4,7 @@
 
 use crate::capture::fault::Copied;
 use crate::config::Action;
+use crate::diagnose::instruction;
 use crate::diagnose::unwind::{FrameKind, TableCache, Unwinder};
 use crate::diagnose::{Functions, Inside, MAX_FRAMES, Runtimes, Tie, demangled, inside, short_name};
 use crate::policy::Danger;
@@ -19,6 +20,7 @@ pub(super) struct Examiner {
     pub(super) tables: TableCache,
     pub(super) functions: Functions,
     runtimes: Runtimes,
+    is_prepared: bool,
 }
 
 /// What was found.
@@ -35,6 +37,14 @@ pub(super) struct Examined {
 }
 
 impl Examiner {
+    /// Does ahead of faults what the first of them would have to wait for, and no process is needed for.
+    pub(super) fn prepare(&mut self) {
+        if !self.is_prepared {
+            instruction::prepare();
+            self.is_prepared = true;
+        }
+    }
+
     /// Looks at a thread in its stop; `raised`: it sent its signal itself.
     pub(super) fn examine(&mut self, thread: &Stopped, copied: &Copied, raised: bool) -> Examined {
         let mut found = Examined::default();

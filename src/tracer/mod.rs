@@ -294,7 +294,11 @@ impl Tracer {
             process,
             processes,
             threads,
-        })
+        })?;
+        if self.service.looks_closely() {
+            self.examiner.prepare();
+        }
+        Ok(())
     }
 
     /// Takes another configuration. Whether children are taken is settled when a process is attached.

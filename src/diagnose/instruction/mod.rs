@@ -19,6 +19,11 @@ pub use listing::{Listed, listing};
 /// How far behind its first byte an access of unknown size may reach: the largest XSAVE area.
 const MAX_UNSIZED_ACCESS: u64 = 16 << 10;
 
+/// Makes the decoder's and the formatter's tables, which the first instruction would have to wait for: some 3 ms.
+pub fn prepare() {
+    x86_64::prepare();
+}
+
 /// A decoded instruction with the values it met.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Instruction {

@@ -36,6 +36,14 @@ pub(super) fn decode(code: &[u8], pc: u64, context: &Context<'_>) -> Option<Inst
     })
 }
 
+/// Has one instruction decoded and written, for the tables that this makes.
+pub(super) fn prepare() {
+    const RETURN: &[u8] = &[0xc3];
+    if let Some(decoded) = Decoder::new(64, RETURN, DecoderOptions::NONE).iter().next() {
+        text(&decoded);
+    }
+}
+
 pub(super) fn text(decoded: &Decoded) -> String {
     let mut formatter = IntelFormatter::new();
     let options = formatter.options_mut();
