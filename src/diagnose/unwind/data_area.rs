@@ -18,10 +18,19 @@ const OMIT: u8 = 0xff;
 pub enum Outcome {
     /// No call site covers the call: std::terminate.
     Terminates,
-    /// It goes on to the caller.
-    Passes,
+    /// It goes on to the caller, for a function that has nothing to run, or by what this site says.
+    Passes(Option<Site>),
     /// The clauses are tried in order; if none takes it, it goes on.
     Tried(Tried),
+}
+
+/// The addresses of the calls that one entry of the table is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Site {
+    /// First address.
+    pub low: u64,
+    /// End, exclusive.
+    pub high: u64,
 }
 
 /// What is tried on an exception.
@@ -73,6 +82,7 @@ pub fn look_up(
     let encoding = reader.byte()?;
     let length = reader.uleb()?;
     let actions = reader.place().checked_add(length)?;
+    let mut has_pads = false;
     for _ in 0..MAX_SITES {
         if reader.place() >= actions {
             return Some(Outcome::Terminates);
@@ -85,11 +95,13 @@ pub fn look_up(
             return Some(Outcome::Terminates);
         }
         if pc >= high {
+            has_pads |= pad != 0;
             continue;
         }
         let pad = if pad == 0 { None } else { pads.checked_add(pad) };
         let Some(pad) = pad else {
-            return Some(Outcome::Passes);
+            let has_pads = has_pads || reader.has_pads(encoding, actions)?;
+            return Some(Outcome::Passes(has_pads.then_some(Site { low, high })));
         };
         if action == 0 {
             let clauses = vec![Clause::CleansUp];
@@ -194,6 +206,25 @@ impl Area<'_> {
             0x00 | 0x04 | 0x0c => self.rest.read_u64().ok(),
             _ => None,
         }
+    }
+
+    /// Whether one of the sites from here on has a landing pad.
+    fn has_pads(&mut self, encoding: u8, end: u64) -> Option<bool> {
+        for _ in 0..MAX_SITES {
+            if self.place() >= end {
+                return Some(false);
+            }
+            let [_, _, pad] = [
+                self.value(encoding)?,
+                self.value(encoding)?,
+                self.value(encoding)?,
+            ];
+            self.uleb()?;
+            if pad != 0 {
+                return Some(true);
+            }
+        }
+        None
     }
 
     /// The address that landing pads count from, where it is another than the function's; that has not been seen yet.

@@ -42,7 +42,7 @@ mod threads;
 mod walk;
 
 pub use cache::TableCache;
-pub use data_area::{Clause, Outcome, Tried, look_up};
+pub use data_area::{Clause, Outcome, Site, Tried, look_up};
 pub use exceptions::{
     Flight, Interpreter, Reading, RustRuntime, caller_of_native, cleans_up, flight, panic_flight, passage,
 };

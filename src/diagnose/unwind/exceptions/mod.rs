@@ -17,7 +17,10 @@
 //! | `rust` | a Rust panic |
 //! | `python` | a native function's return to CPython with an exception set |
 //! | `forced` | forced unwinding |
+//!
+//! `callee` says whether a table tells anything of a call, `pad` what a landing pad does.
 
+mod callee;
 mod cxx;
 mod forced;
 mod pad;
@@ -28,6 +31,8 @@ pub use cxx::flight;
 pub use forced::passage;
 pub use python::{Interpreter, caller_of_native};
 pub use rust::{RustRuntime, panic_flight};
+
+use callee::may_throw;
 
 use super::data_area::{Clause, Outcome, Tried, look_up};
 use super::{FoundBy, FrameKind, MemorySource, OuterFrame, OuterFrames};
@@ -149,7 +154,18 @@ fn clauses_of(
             Err(Refusal::Here(format!("frame {index} expects no exception")))
         }
         Some(Outcome::Terminates) => Err(Refusal::Here(format!("frame {index} is noexcept"))),
-        Some(Outcome::Passes) => Ok(Tried::default()),
+        Some(Outcome::Passes(None)) => Ok(Tried::default()),
+        Some(Outcome::Passes(Some(site))) => {
+            // What has a site for its own call may throw.
+            let callee = index.checked_sub(1).and_then(|callee| frames[callee].procedure);
+            let is_known = index > from && callee.is_some_and(|callee| callee.lsda.is_some());
+            if is_known || may_throw(site, outer.frame.pc, reading.memory) {
+                return Ok(Tried::default());
+            }
+            Err(Refusal::Here(format!(
+                "frame {index} calls what throws nothing, and may have destructors that would not run"
+            )))
+        }
         Some(Outcome::Tried(mut tried)) => {
             tried.clauses.retain(|clause| *clause != Clause::CleansUp);
             Ok(tried)

@@ -61,11 +61,16 @@ fn is_move(instruction: &Instruction) -> bool {
     )
 }
 
-fn decode(address: u64, memory: &dyn MemorySource) -> Option<Instruction> {
-    let bytes: Vec<u8> = (0..LONGEST)
-        .map_while(|offset| memory.word(address.checked_add(offset)?, 1))
-        .map(|byte| byte as u8)
-        .collect();
+/// The instruction at an address.
+pub(super) fn decode(address: u64, memory: &dyn MemorySource) -> Option<Instruction> {
+    let whole = [0, 8].map(|offset| memory.word(address.checked_add(offset)?, 8));
+    let bytes = match whole {
+        [Some(low), Some(high)] => [low.to_le_bytes(), high.to_le_bytes()].concat(),
+        _ => (0..LONGEST)
+            .map_while(|offset| memory.word(address.checked_add(offset)?, 1))
+            .map(|byte| byte as u8)
+            .collect(),
+    };
     let decoded = Decoder::with_ip(64, &bytes, address, DecoderOptions::NONE).decode();
     (!decoded.is_invalid()).then_some(decoded)
 }
@@ -90,9 +95,10 @@ mod tests {
     }
 
     impl MemorySource for Code {
-        fn word(&self, address: u64, _: usize) -> Option<u64> {
+        fn word(&self, address: u64, size: usize) -> Option<u64> {
             let place = usize::try_from(address.checked_sub(PAD)?).ok()?;
-            self.0.get(place).map(|byte| u64::from(*byte))
+            let bytes = self.0.get(place..place + size)?.iter().rev();
+            Some(bytes.fold(0, |word, byte| word << 8 | u64::from(*byte)))
         }
     }
 
