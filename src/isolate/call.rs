@@ -8,6 +8,7 @@ use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 use crate::sys::regs::GeneralRegisters;
 
+use super::floating;
 use super::inject::{Obstacle, status};
 
 /// What a return address takes, bytes.
@@ -46,12 +47,14 @@ impl Call {
 
     /// Puts the thread at the entry of `function`.
     pub(super) fn enter(self, thread: &Stopped, function: u64, arguments: &[u64]) -> Result<(), Obstacle> {
+        floating::clear(thread)?;
         thread.set_registers(&self.registers.at_function(function, arguments, self.sp))?;
         Ok(())
     }
 
     /// Puts the thread behind the call that the frame made, which has returned `value`.
     pub(super) fn finish(self, thread: &Stopped, value: u64) -> Result<(), Obstacle> {
+        floating::clear(thread)?;
         thread.set_registers(&self.registers.after_return(value))?;
         Ok(())
     }

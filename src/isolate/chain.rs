@@ -5,6 +5,8 @@
 //! has returned: the registers at the entry of the next one, in the end those with which it goes on. Each frame lies above
 //! what the function that returns to it uses.
 //!
+//! The floating point registers are those that it had, but for what a function left in the x87 unit.
+//!
 //! Nothing but its stack below its stack pointer is changed, and until the thread is let go on without its signal the
 //! signal is what it takes.
 
@@ -14,6 +16,7 @@ use crate::sys::ptrace::Stopped;
 use crate::sys::regs::GeneralRegisters;
 use crate::sys::regs::entry::{ROOM_BELOW, signal_frame};
 
+use super::floating;
 use super::inject::{Obstacle, status};
 use super::sites::WayBack;
 
@@ -60,18 +63,22 @@ pub(super) fn enter(
     let below = |place: u64, len: usize| place.checked_sub(len as u64).map(|place| place & !0xf);
     let mut bytes = text.as_bytes().to_vec();
     bytes.push(0);
-    let mut place = write(
+    let text = write(
         below(sp.saturating_sub(ROOM_BELOW + CLEARANCE), bytes.len()),
         &bytes,
     )?;
+    let floating = floating::at_function(thread)?;
+    let image = write(below(text, floating.len()).map(|place| place & !0x3f), &floating)?;
+    let mut place = image;
     let mut registers = then.clone();
-    for Step { function, arguments } in steps(place).into_iter().rev() {
-        let frame = signal_frame(&registers, mask, way_back.restorer);
+    for Step { function, arguments } in steps(text).into_iter().rev() {
+        let frame = signal_frame(&registers, mask, way_back.restorer, Some(image));
         // At a function's entry, the place behind its return address is a multiple of 16.
         let start = below(place, frame.len() + 8).and_then(|place| place.checked_sub(8));
         place = write(start, &frame)?;
         registers = then.at_function(function, &arguments, place);
     }
+    floating::clear(thread)?;
     thread.set_registers(&registers)?;
     Ok(())
 }

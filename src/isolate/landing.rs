@@ -34,7 +34,7 @@ impl Landing {
                 sp: 0,
             };
         };
-        let frame = signal_frame(registers, mask, way_back.restorer);
+        let frame = signal_frame(registers, mask, way_back.restorer, None);
         let below = ROOM_BELOW + CLEARANCE + frame.len() as u64;
         let sp = sp.saturating_sub(below) & !0xf;
         let written = memory.write(sp, &frame).is_ok();

@@ -15,6 +15,7 @@
 //! | `landing` | where a system call begins, and what follows if it returns |
 //! | `call` | an outer frame appears to call a function |
 //! | `chain` | functions called one after the other, by the thread itself |
+//! | `floating` | what a function may find of floating point registers |
 //!
 //! Every step here is written for the death of this process in front of the next one. Until a thread has been let go
 //! on, its stop still holds its signal, which the kernel delivers if we end. Once it runs, its registers and its stack
@@ -24,6 +25,7 @@
 mod call;
 mod chain;
 pub mod exit;
+mod floating;
 pub mod inject;
 mod landing;
 pub mod park;

@@ -77,6 +77,21 @@ fn an_exception_of_cxx_becomes_one_of_python() {
     }
 }
 
+/// How a program rounds is its own, also after an exception.
+#[test]
+fn rounding_is_kept() {
+    const UPWARDS: &str = "0x800";
+    let script = format!(
+        "import ctypes\nm = ctypes.CDLL('libm.so.6')\nm.fesetround({UPWARDS})\n\
+         try:\n  ctypes.string_at(0)\nexcept RuntimeError:\n  print(hex(m.fegetround()))"
+    );
+    for python in interpreters() {
+        let sickbay = Sickbay::new().option("--action", "throw");
+        let outcome = sickbay.run(&python, &["-c", &script]);
+        assert_eq!(outcome.stdout.trim_end(), UPWARDS, "{python}: {outcome:?}");
+    }
+}
+
 #[test]
 fn the_traceback_leads_to_the_call() {
     for python in interpreters() {

@@ -34,6 +34,21 @@ impl GeneralRegisters {
 }
 
 /// No frame.
-pub fn signal_frame(_registers: &GeneralRegisters, _mask: u64, _restorer: u64) -> Vec<u8> {
+pub fn signal_frame(
+    _registers: &GeneralRegisters,
+    _mask: u64,
+    _restorer: u64,
+    _floating: Option<u64>,
+) -> Vec<u8> {
     Vec::new()
+}
+
+/// The registers as they are.
+pub fn floating_at_function(set: &[u8]) -> Vec<u8> {
+    set.to_vec()
+}
+
+/// Functions leave nothing there.
+pub fn has_floating_rest(_set: &[u8]) -> bool {
+    false
 }

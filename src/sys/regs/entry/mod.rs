@@ -12,6 +12,8 @@
 //! | [`GeneralRegisters::at_system_call`] | the registers in front of a system call |
 //! | [`GeneralRegisters::at_function`] | the registers at the entry of a function |
 //! | [`GeneralRegisters::after_return`] | the registers behind a call that has returned |
+//! | [`floating_at_function`] | the floating point registers at the entry of a function |
+//! | [`has_floating_rest`] | whether they are others now |
 //! | [`ROOM_BELOW`] | what must stay untouched below a stack pointer |
 
 #[cfg(target_arch = "aarch64")]
@@ -20,9 +22,15 @@ mod aarch64;
 mod x86_64;
 
 #[cfg(target_arch = "aarch64")]
-pub use aarch64::{ROOM_BELOW, SIGNAL_RETURN, SYSTEM_CALL, SYSTEM_CALL_AND_RETURN, signal_frame};
+pub use aarch64::{
+    ROOM_BELOW, SIGNAL_RETURN, SYSTEM_CALL, SYSTEM_CALL_AND_RETURN, floating_at_function, has_floating_rest,
+    signal_frame,
+};
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{ROOM_BELOW, SIGNAL_RETURN, SYSTEM_CALL, SYSTEM_CALL_AND_RETURN, signal_frame};
+pub use x86_64::{
+    ROOM_BELOW, SIGNAL_RETURN, SYSTEM_CALL, SYSTEM_CALL_AND_RETURN, floating_at_function, has_floating_rest,
+    signal_frame,
+};
 
 #[cfg(doc)]
 use super::GeneralRegisters;

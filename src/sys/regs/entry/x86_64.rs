@@ -23,12 +23,20 @@ const NO_SYSTEM_CALL: u64 = u64::MAX;
 
 /// `UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS` (asm/ucontext.h): ss is loaded as the frame has it.
 const RESTORE_SS: u64 = 0x6;
+/// In an FXSAVE image (Intel SDM volume 1, table 10-2): the status word of the x87 unit, which of its registers are full,
+/// and what the kernel takes for the mark of a larger image (asm/sigcontext.h, `sw_reserved`).
+const STATUS: std::ops::Range<usize> = 2..4;
+const FULL: usize = 4;
+const RESERVED: std::ops::Range<usize> = 464..512;
+/// In the status word: an exception is pending, and the next x87 instruction takes it.
+const PENDING: u8 = 1 << 7;
 /// Registers of `struct sigcontext` in its order.
 const SAVED: [usize; 18] = [
     R8, R9, R10, R11, R12, R13, R14, R15, RDI, RSI, RBP, RBX, RDX, RAX, RCX, RSP, RIP, EFLAGS,
 ];
-/// `err`, `trapno`, `oldmask`, `cr2`, the pointer to the floating point state and eight reserved words.
-const UNUSED: usize = 13;
+/// `err`, `trapno`, `oldmask` and `cr2`; behind the pointer to the floating point state, eight reserved words.
+const NOT_LOADED: usize = 4;
+const UNUSED: usize = 8;
 
 impl GeneralRegisters {
     /// In front of the system call instruction at `site`, with everything else as it is. The stack pointer is `sp`:
@@ -77,17 +85,47 @@ impl GeneralRegisters {
 }
 
 /// A frame that, once a thread has returned to `restorer` through its first word, gives it these registers and
-/// this signal mask again. The vector registers are then zero, and the alternate stack is what it was.
-pub fn signal_frame(registers: &GeneralRegisters, mask: u64, restorer: u64) -> Vec<u8> {
+/// this signal mask again, and the floating point registers of the image at `floating`, which is a multiple of 64; where
+/// that is none, they are as at the start of a program. The alternate stack is what it was.
+pub fn signal_frame(
+    registers: &GeneralRegisters,
+    mask: u64,
+    restorer: u64,
+    floating: Option<u64>,
+) -> Vec<u8> {
     let segments = registers.0[CS] & 0xffff | registers.0[SS] << 48;
     // The word behind the flags is the link to another context, the three after it the alternate stack: a size of zero
     // is refused, which leaves the one that is set.
     let mut words = vec![restorer, RESTORE_SS, 0, 0, 0, 0];
     words.extend(SAVED.map(|register| registers.0[register]));
     words.push(segments);
+    words.extend([0; NOT_LOADED]);
+    words.push(floating.unwrap_or(0));
     words.extend([0; UNUSED]);
     words.push(mask);
     words.into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
+/// The floating point registers (`NT_PRFPREG`) as a function is to find them that is called in place of another: the x87
+/// unit is empty and has nothing pending; rounding, masks and the vector registers are as they were (System V ABI, 3.2.1).
+pub fn floating_at_function(set: &[u8]) -> Vec<u8> {
+    let mut image = set.to_vec();
+    if let Some(status) = image.get_mut(STATUS) {
+        status.fill(0);
+    }
+    if let Some(full) = image.get_mut(FULL) {
+        *full = 0;
+    }
+    if let Some(reserved) = image.get_mut(RESERVED) {
+        reserved.fill(0);
+    }
+    image
+}
+
+/// Whether the x87 unit is not as a function is to find it.
+pub fn has_floating_rest(set: &[u8]) -> bool {
+    let full = set.get(FULL).is_some_and(|full| *full != 0);
+    full || set.get(STATUS.start).is_some_and(|status| status & PENDING != 0)
 }
 
 #[cfg(test)]
@@ -98,7 +136,7 @@ mod tests {
     fn the_frame_has_the_layout_of_the_kernel() {
         let registers =
             GeneralRegisters::from_named(&[("rip", 0x1111), ("rsp", 0x2222), ("cs", 0x33), ("ss", 0x2b)]);
-        let frame = signal_frame(&registers, 0x4444, 0x5555);
+        let frame = signal_frame(&registers, 0x4444, 0x5555, Some(0x6640));
         let word = |offset: usize| u64::from_le_bytes(frame[offset..offset + 8].try_into().unwrap());
         // struct ucontext begins behind the return address; libc knows the offsets in it.
         let context = 8 + std::mem::offset_of!(libc::ucontext_t, uc_mcontext);
@@ -109,8 +147,28 @@ mod tests {
             (0x1111, 0x2222)
         );
         assert_eq!(register(libc::REG_CSGSFS), 0x2b << 48 | 0x33);
+        let floating = context + std::mem::offset_of!(libc::mcontext_t, fpregs);
+        assert_eq!(word(floating), 0x6640);
         let mask = 8 + std::mem::offset_of!(libc::ucontext_t, uc_sigmask);
         assert_eq!((word(mask), frame.len()), (0x4444, mask + 8));
+    }
+
+    #[test]
+    fn what_a_function_left_in_the_x87_unit_is_taken_out_and_its_control_word_is_not() {
+        let mut set = vec![0xff; 512];
+        assert!(has_floating_rest(&set));
+        let clean = floating_at_function(&set);
+        assert!(!has_floating_rest(&clean));
+        assert_eq!(
+            (&clean[..2], &clean[24..28]),
+            (&[0xff; 2][..], &[0xff; 4][..]),
+            "control words"
+        );
+        set[2..5].copy_from_slice(&[PENDING, 0, 0]);
+        assert!(has_floating_rest(&set));
+        set[2] = 0x20;
+        assert!(!has_floating_rest(&set), "an inexact result is no fault");
+        assert!(floating_at_function(&[]).is_empty());
     }
 
     #[test]
