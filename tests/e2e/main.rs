@@ -75,6 +75,7 @@ mod storms;
 mod streams;
 mod symbols;
 mod throwing;
+mod tokio_server;
 mod truth_table;
 mod verbs;
 mod workers;
