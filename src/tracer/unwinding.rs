@@ -36,7 +36,7 @@ pub(super) fn prepare(
         process: capture.pid(),
         modules: &capture.facts.modules,
         source: &source,
-    });
+    })?;
     let memory = Memory::open(thread.tid());
     let live = Live::new(&memory);
     let outer = source.outer_frames(thread, &live, tables, MAX_FRAMES)?;

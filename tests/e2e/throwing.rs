@@ -1,7 +1,7 @@
 //! A fault becomes a C++ exception of the thread that faulted: its handler catches it, and destructors run on the way.
 #![cfg(target_arch = "x86_64")]
 
-use crate::support::{Ended, Running, Sickbay, await_that, fixture};
+use crate::support::{Ended, Running, Sickbay, await_that, fixture, is_built, skip};
 
 struct Subject {
     sickbay: Sickbay,
@@ -22,8 +22,12 @@ impl Subject {
     }
 
     fn configured(sickbay: Sickbay, keys: &str) -> Self {
+        Self::of("thrower", sickbay, keys)
+    }
+
+    fn of(program: &str, sickbay: Sickbay, keys: &str) -> Self {
         let sickbay = sickbay.configured(&format!("[[service]]\nname = \"api\"\n{keys}"));
-        let mut supervisor = sickbay.start(fixture("thrower"), &[] as &[&str]);
+        let mut supervisor = sickbay.start(fixture(program), &[] as &[&str]);
         supervisor.stdout_line("ready ");
         Self { sickbay, supervisor }
     }
@@ -91,6 +95,37 @@ fn a_fault_in_the_c_library_is_thrown_from_its_caller() {
         subject.state_after("string\n", 1),
         "state: free, 1 destructors, 1 failed"
     );
+}
+
+/// The x87 unit has room for eight numbers, and string functions count up.
+#[test]
+fn what_the_faulting_function_had_in_other_registers_is_given_up() {
+    let mut subject = Subject::start(Sickbay::new());
+    let state = subject.state_after(&"odd\n".repeat(10), 10);
+    assert_eq!(state, "state: free, 10 destructors, 10 failed");
+    subject.supervisor.write("sum\n");
+    assert_eq!(subject.supervisor.stdout_line("sum: "), "2, rounding 0x4000");
+}
+
+#[test]
+fn libcxx_throws_and_does_not_unwind() {
+    const PROGRAM: &str = "thrower_libcxx";
+    if !is_built(PROGRAM) {
+        return skip("clang or libc++ is not installed");
+    }
+    let mut subject = Subject::of(PROGRAM, Sickbay::new(), "on_fault = \"throw\"\n");
+    let state = subject.state_after("good\nfault\nstring\n", 2);
+    assert_eq!(state, "state: free, 3 destructors, 2 failed");
+    let said = subject.supervisor.stdout_line("failed: ");
+    assert!(
+        said.starts_with("SIGSEGV: null pointer dereference at 0x0 in parse_header"),
+        "{said}"
+    );
+    subject.supervisor.write("noexcept\n");
+    subject.dies_with("throw is not possible: frame ");
+    let mut subject = Subject::of(PROGRAM, Sickbay::new(), "on_fault = \"unwind\"\n");
+    subject.supervisor.write("good\nfault\n");
+    subject.dies_with("unwind is not possible: libc++ may have an unwinder of its own");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 // thrower: a worker answers lines on stdin, each as one request with a catch of its own around it, under a lock:
 //   good      prints "ok"                                fault    writes through a null pointer, in a leaf function
 //   string    passes a null pointer to strlen(3)         noexcept faults below a function that is noexcept
-//   inlined   faults in the function that holds the lock
+//   inlined   faults in the function that holds the lock  odd      faults with registers that are not as functions expect
+//   sum       prints "sum: S, rounding R": of the x87 unit, and of the other
 //   state     prints "state: locked|free, D destructors, F failed"
 //   anything catches everything, faults below
 // When the worker has ended, prints "joined, state: ...". A request that fails prints "failed: " and what the exception says.
@@ -15,6 +16,7 @@
 #include <string>
 #include <thread>
 #include <unistd.h>
+#include <xmmintrin.h>
 
 static std::mutex mutex;
 static int destructors, failed;
@@ -34,8 +36,22 @@ __attribute__((noinline)) static size_t measure(const char *text)
     return strlen(text);
 }
 
+// Leaves a number in the x87 unit, has string instructions count down, and rounds upwards.
+__attribute__((noinline)) static void parse_odd(volatile int *header)
+{
+    static const unsigned upwards = 0x5f80;
+    __asm__ volatile("fld1; std; ldmxcsr %1; movl $42, (%0)" : : "r"(header), "m"(upwards) : "memory");
+}
+
+__attribute__((noinline)) static void sum()
+{
+    volatile long double one = 1;
+    printf("sum: %d, rounding %#x\n", static_cast<int>(one + one), _mm_getcsr() & 0x6000);
+}
+
 // Called through pointers, as through another library: the compiler does not know that they throw nothing.
 static void (*volatile parse)(volatile int *) = parse_header;
+static void (*volatile odd)(volatile int *) = parse_odd;
 static size_t (*volatile length)(const char *) = measure;
 
 __attribute__((noinline)) static void quietly(volatile int *header) noexcept
@@ -80,6 +96,10 @@ __attribute__((noinline)) static void handle(const std::string &request)
         parse(static_cast<volatile int *>(null));
     else if (request == "string")
         printf("%zu\n", length(static_cast<const char *>(null)));
+    else if (request == "odd")
+        odd(static_cast<volatile int *>(null));
+    else if (request == "sum")
+        sum();
     else if (request == "noexcept")
         quietly(static_cast<volatile int *>(null));
     else if (request == "anything")

@@ -15,8 +15,13 @@ use crate::sys::ptrace::Stopped;
 use super::by_file::ByFile;
 use super::{Language, MAX_TEXT, NotRaised, Program, Raised, Scene};
 
-/// The function that throws a std::runtime_error with a text, exported by libstdc++ for its own headers.
-const THROWS: &[u8] = b"_ZSt21__throw_runtime_errorPKc";
+/// The functions that throw a std::runtime_error with a text, exported by libstdc++ and by libc++ for their own headers.
+const THROWS: [&[u8]; 2] = [
+    b"_ZSt21__throw_runtime_errorPKc",
+    b"_ZNSt3__121__throw_runtime_errorEPKc",
+];
+/// The libraries that have it, and those that have the personality routine.
+const LIBRARIES: [[&str; 2]; 2] = [["libstdc++.so", "libstdc++.so"], ["libc++.so", "libc++abi.so"]];
 /// The personality routine of C++.
 const OF_CXX: &str = "__gxx_personality_v0";
 /// The personality routine of C, which runs cleanups and lets everything pass: what link-time optimisation gives to functions of
@@ -34,7 +39,7 @@ pub(super) struct Cxx {
     interpreters: ByFile<bool>,
     of_c: ByFile<Option<u64>>,
     stand_ins: ByFile<StandIns>,
-    symbols: ByFile<Option<Symbols>>,
+    found: ByFile<Option<Found>>,
 }
 
 /// Offsets in an executable of what it has in place of routines of libraries.
@@ -44,10 +49,20 @@ struct StandIns {
     of_c: Option<u64>,
 }
 
-/// Addresses in a process, or distances from where a file of it begins.
+/// Distances from where a file begins in a process; none of what it does not have.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    throws: Option<u64>,
+    is_libcxx: bool,
+    personality: Option<u64>,
+    of_c: Option<u64>,
+}
+
+/// Addresses in a process.
 #[derive(Clone, Copy, Debug)]
 struct Symbols {
     throws: u64,
+    is_libcxx: bool,
     personality: u64,
     /// The personality routine of C, where it is in the same file.
     of_c: Option<u64>,
@@ -122,6 +137,11 @@ impl Cxx {
         all
     }
 
+    /// Whether the C++ library is libc++.
+    pub(super) fn is_libcxx(&mut self, program: &Program<'_>) -> bool {
+        self.symbols(program).is_some_and(|symbols| symbols.is_libcxx)
+    }
+
     /// What the executable has in place of routines of libraries.
     fn stand_ins(&mut self, program: &Program<'_>) -> StandIns {
         let Some(module) = program.modules.first() else {
@@ -162,40 +182,55 @@ impl Cxx {
         found.map(|offset| module.low.wrapping_add(offset))
     }
 
-    /// The two functions' addresses in the process.
+    /// The functions' addresses in the process: in libraries, or else in the program itself.
     fn symbols(&mut self, program: &Program<'_>) -> Option<Symbols> {
-        let modules = program.modules;
-        let place = modules
+        let place = |name: &str| {
+            let mut modules = program.modules.iter();
+            modules.position(|module| module.file_name().starts_with(name))
+        };
+        let libraries = LIBRARIES
             .iter()
-            .position(|module| module.file_name().starts_with("libstdc++.so"))
-            .or((!modules.is_empty()).then_some(0))?;
-        let module = &modules[place];
-        let found = self.symbols.of(module, || {
+            .find_map(|[throws, personality]| Some([place(throws)?, place(personality)?]));
+        let [throws, personality] = libraries.unwrap_or([0, 0]);
+        let has_throws = self.of_file(program, throws)?;
+        let has_personality = self.of_file(program, personality)?;
+        Some(Symbols {
+            throws: has_throws.throws?,
+            is_libcxx: has_throws.is_libcxx,
+            personality: has_personality.personality?,
+            of_c: has_throws.of_c,
+        })
+    }
+
+    /// What a module has, at its addresses in the process.
+    fn of_file(&mut self, program: &Program<'_>, place: usize) -> Option<Found> {
+        let module = program.modules.get(place)?;
+        let found = self.found.of(module, || {
             let image = Image::open(program.source, place).ok()?;
             let linked = image.address_of_offset(module.offset).ok()??;
-            let (mut throws, mut personality, mut of_c) = (None, None, None);
+            let mut found = Found::default();
             image
                 .for_each_function(|name, address, _| {
                     let distance = Some(address.wrapping_sub(linked));
                     match name {
-                        THROWS => throws = distance,
-                        _ if name == OF_CXX.as_bytes() => personality = distance,
-                        _ if name == OF_C.as_bytes() => of_c = distance,
+                        _ if THROWS.contains(&name) => {
+                            found.throws = distance;
+                            found.is_libcxx = name == THROWS[1];
+                        }
+                        _ if name == OF_CXX.as_bytes() => found.personality = distance,
+                        _ if name == OF_C.as_bytes() => found.of_c = distance,
                         _ => {}
                     }
                 })
                 .ok()?;
-            Some(Symbols {
-                throws: throws?,
-                personality: personality?,
-                of_c,
-            })
+            Some(found)
         })?;
-        let here = |distance: u64| module.low.wrapping_add(distance);
-        Some(Symbols {
+        let here = |distance: Option<u64>| distance.map(|distance| module.low.wrapping_add(distance));
+        Some(Found {
             throws: here(found.throws),
+            is_libcxx: found.is_libcxx,
             personality: here(found.personality),
-            of_c: found.of_c.map(here),
+            of_c: here(found.of_c),
         })
     }
 }

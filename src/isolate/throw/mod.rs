@@ -137,8 +137,16 @@ impl Throwing {
     }
 
     /// The addresses of the personality routines in the process whose frames an exception of C++ may pass.
-    pub fn cxx_personalities(&mut self, program: &Program<'_>) -> Vec<u64> {
-        self.cxx.personalities(program)
+    ///
+    /// # Errors
+    ///
+    /// Why forced unwinding may not run them, as a clause of a sentence.
+    pub fn cxx_personalities(&mut self, program: &Program<'_>) -> Result<Vec<u64>, String> {
+        // The contexts of two unwinders differ: the process would die in the middle.
+        if self.cxx.is_libcxx(program) {
+            return Err("libc++ may have an unwinder of its own, and pthread_exit uses libgcc_s".to_owned());
+        }
+        Ok(self.cxx.personalities(program))
     }
 }
 
