@@ -22,6 +22,9 @@ const ANSWERS: usize = 20;
 /// How long that may take; whoever has them no sooner is left waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How much longer it may take where a fault was seen and its report is still being written, on a busy machine.
+const TO_SETTLE: Duration = Duration::from_secs(60);
+
 /// What came of one fault.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Outcome {
@@ -148,6 +151,8 @@ fn outcome_of(fault: &str, sickbay: Option<&Sickbay>) -> Outcome {
             .zip(&before)
             .filter(|pair| is_served(*pair))
             .count();
+        // Before the action is read, so that none that comes in between is overlooked.
+        let pending = is_pending(sickbay);
         let action = action_of(sickbay);
         let taken = action.as_ref().map(|(taken, _)| taken.as_str());
         if clients.iter().any(|client| client.wrong.load(Ordering::Relaxed)) {
@@ -166,10 +171,11 @@ fn outcome_of(fault: &str, sickbay: Option<&Sickbay>) -> Outcome {
             break Outcome::Isolated;
         }
         // A server that has its signal dies, and one whose thread is held is not settled.
-        if is_brought && served == CLIENTS && !matches!(taken, Some("deliver")) && !is_pending(sickbay) {
+        if is_brought && served == CLIENTS && !matches!(taken, Some("deliver")) && !pending {
             break Outcome::ServedOn;
         }
-        if Instant::now() > deadline {
+        let patience = if pending { TO_SETTLE } else { Duration::ZERO };
+        if Instant::now() > deadline + patience {
             break Outcome::Hung;
         }
         thread::sleep(Duration::from_millis(10));
