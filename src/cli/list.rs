@@ -12,6 +12,7 @@ use super::state_dir::StateDir;
 use super::table::Table;
 use crate::report::Summary;
 use crate::report::model::Kind;
+use crate::report::words::count;
 use crate::store::{Entry, Filter, Store};
 
 /// List reports, newest first.
@@ -52,13 +53,29 @@ impl List {
             output.json(&entries.iter().map(as_json).collect::<Vec<_>>())?;
         } else if entries.is_empty() {
             let such = if filter == Filter::default() { "" } else { "such " };
-            message(format_args!("no {such}reports in {}", state_dir.display()));
+            let withheld = store.as_ref().map_or(Ok(0), Store::withheld)?;
+            message(format_args!(
+                "no {such}reports in {}{}",
+                state_dir.display(),
+                not_yours(withheld)
+            ));
         } else {
             let table = table(&entries).render(output.colour());
             output.text(&table)?;
         }
         Ok(exit::SUCCESS)
     }
+}
+
+/// What is added where there are reports, and whoever asks may read none of them.
+fn not_yours(withheld: usize) -> String {
+    if withheld == 0 {
+        return String::new();
+    }
+    format!(
+        " that you may read, and {} that you may not; be root, or a member of the group sickbay",
+        count(withheld, "report")
+    )
 }
 
 fn as_json(entry: &Entry) -> serde_json::Value {

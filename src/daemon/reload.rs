@@ -3,6 +3,7 @@
 //! All of it is read and checked before anything changes. A service that keeps its name and its target keeps its
 //! tracer, which goes by the new rules from then on. One with another target is another service under the same name.
 
+use crate::report::words::count;
 use crate::supervisor::follow::Followed;
 
 use super::settings::{Settings, SettingsError};
@@ -57,7 +58,7 @@ impl Daemon {
             watch.let_go();
             self.leaving.push(watch);
         }
-        log::info!("configuration read: {} services", self.services.len());
+        log::info!("configuration read: {}", count(self.services.len(), "service"));
         self.settings = settings;
     }
 }

@@ -210,6 +210,11 @@ impl Store {
         }
     }
 
+    /// How many reports there are that whoever asks may not read.
+    pub fn withheld(&self) -> Result<usize, StoreError> {
+        Ok(self.ids()?.iter().filter(|id| !self.may_read(id)).count())
+    }
+
     fn may_read(&self, id: &Id) -> bool {
         self.examine(id)
             .err()

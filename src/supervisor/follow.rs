@@ -204,7 +204,7 @@ impl Followed {
         now: Instant,
     ) -> Result<(), String> {
         if self.released {
-            return Err("the service was released; 'sickbay hold' takes it up again".to_owned());
+            return Err(format!("the service was released; {}", self.how_to_hold()));
         }
         let target = self.watch.service().target.as_ref();
         if !matches!(target, Some(Target::Unit(_) | Target::Cgroup(_))) {
@@ -241,10 +241,12 @@ impl Followed {
             Some(format!("cannot attach to {pid}: {}", refused.reason))
         };
         let absent = self.absent.as_ref().map(ToString::to_string);
-        let released = self
-            .released
-            .then(|| "released; 'sickbay hold' takes it up again".to_owned());
+        let released = self.released.then(|| format!("released; {}", self.how_to_hold()));
         released.or(absent).or_else(refused)
+    }
+
+    fn how_to_hold(&self) -> String {
+        format!("'sickbay hold {}' takes it up again", self.name())
     }
 
     /// Whether a look was taken, and every process that it found is held or was refused.

@@ -198,7 +198,7 @@ fn a_service_is_released_for_a_debugger_and_held_again() {
     assert_eq!(scene.status("one")["state"], "released");
     let table = scene.ask(&["status"]);
     assert!(
-        table.stdout.contains("'sickbay hold' takes it up again"),
+        table.stdout.contains("'sickbay hold one' takes it up again"),
         "{table:#?}"
     );
 

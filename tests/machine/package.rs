@@ -148,6 +148,8 @@ fn it_comes_and_goes_and_the_service_notices_nothing() {
     let catalog = machine.must(&["journalctl", "--list-catalog"]);
     assert!(catalog.contains("Sickbay recorded an incident"));
 
+    // Where an administrator writes what is watched.
+    machine.must(&["test", "-d", "/etc/sickbay/conf.d"]);
     machine.must(&["systemctl", "start", "api.service"]);
     let api = machine.main_pid("api.service");
     machine.write("/etc/sickbay/conf.d/api.toml", CONFIGURATION);

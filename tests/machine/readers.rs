@@ -79,6 +79,8 @@ fn the_owner_and_the_group_read_and_nobody_else() {
     });
     assert_eq!(listed(&machine, "bob"), [""; 0]);
     assert_eq!(listed(&machine, "carol"), ["system", "sealed", "hers"]);
+    let none = by(&machine, "bob", &["sickbay", "list"]).stderr;
+    assert!(none.contains("and 3 reports that you may not"), "{none}");
 
     for (user, id, expected) in [
         ("alice", of("hers"), 0),
