@@ -30,8 +30,7 @@ use sickbay::sys::{SigNo, Tid};
 use kernel::{Kernel, SignalFate};
 use tracer::{Mistake, Tracer};
 
-/// So many times what proptest calls its cases (256, or `PROPTEST_CASES`) are tried: for the machine as it is, and at most
-/// for each mistake.
+/// So many times what proptest calls its cases (256, or `PROPTEST_CASES`) are tried for the machine as it is.
 const SHARE: u32 = 4;
 /// The longest program.
 const STEPS: usize = 120;
@@ -156,11 +155,14 @@ fn check_at_rest(kernel: &mut Kernel, tracer: &mut Tracer) {
     kernel.violations.extend(wrong);
 }
 
+/// How many times as many are tried at most where one has to go wrong: few show the rarest mistake.
+const RARE: u32 = 16;
+
 /// Tries programs until one goes wrong; the shortest form of it.
 fn search(mistake: Option<Mistake>) -> Option<(Vec<Step>, Vec<String>)> {
     let standard = Config::default();
     let mut runner = TestRunner::new(Config {
-        cases: standard.cases * SHARE,
+        cases: standard.cases * SHARE * if mistake.is_some() { RARE } else { 1 },
         failure_persistence: None,
         ..standard
     });
