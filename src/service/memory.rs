@@ -4,7 +4,8 @@
 //! (`mm/oom_kill.c`, `__oom_kill_process`): in `memory.events` of the unified hierarchy, with the groups below it, or in
 //! `memory.oom_control` of the older one. The counter tells of the group, not of the process, and goes with the group:
 //! it is read before a killed process is reaped, as nobody removes the group earlier, and each count speaks for one
-//! process that ended in the same while: the group may have others in it, which nobody watches. Unlike the kernel's log, anybody may read it.
+//! process that ended in the same while: the group may have others in it, which nobody watches. Unlike the kernel's log,
+//! anybody may read it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
