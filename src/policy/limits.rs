@@ -108,6 +108,15 @@ impl Limits {
         });
     }
 
+    /// It has that thread still, or again.
+    pub fn note_given_back(&mut self, process: Pid, thread: &str) {
+        let group = group_of(thread);
+        let is_it = |taken: &Taken| taken.process == process && taken.group == group;
+        if let Some(last) = self.taken.iter().rposition(is_it) {
+            self.taken.remove(last);
+        }
+    }
+
     /// An error was thrown, a return made, or an instruction stepped over, for a fault at that place.
     pub fn note_thrown(&mut self, site: Site, now: Duration, limits: &Isolation) {
         let mut allowance = self.allowance(site, now, limits);
@@ -215,6 +224,24 @@ mod tests {
         assert!(!refused("worker-3", 60), "a minute has passed");
         assert!(!refused("listener-3", 1));
         assert!(!refused("worker-", 1));
+    }
+
+    #[test]
+    fn a_thread_that_was_given_back_does_not_count() {
+        let allowed = limits(1, 2, 10);
+        let mut known = Limits::default();
+        known.note_taken(PROCESS, "worker-1", at(0));
+        known.note_taken(PROCESS, "other", at(0));
+        known.note_given_back(PROCESS, "listener");
+        known.note_given_back(Pid(8), "worker-1");
+        assert_eq!(known.dangers(PROCESS, "worker-2", SITE, at(1), &allowed).len(), 2);
+        known.note_given_back(PROCESS, "worker-1");
+        assert_eq!(known.dangers(PROCESS, "worker-2", SITE, at(1), &allowed), []);
+        assert_eq!(
+            known.dangers(PROCESS, "other", SITE, at(1), &allowed).len(),
+            1,
+            "the other one was taken away"
+        );
     }
 
     #[test]

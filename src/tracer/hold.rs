@@ -397,7 +397,13 @@ impl Tracer {
         self.isolated.note(held.record(IsolatedState::Parked));
     }
 
+    /// A thread that was held lives on.
+    pub(super) fn note_given_back(&mut self, held: &Held) {
+        self.limits.note_given_back(held.process(), &held.name);
+    }
+
     pub(super) fn deliver_held(&mut self, held: Held) -> Result<(), TracerError> {
+        self.note_given_back(&held);
         let number = held.number;
         let (fault, decision) = held.end();
         let (process, ends) = (fault.process, decision.taken == Action::Deliver);

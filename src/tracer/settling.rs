@@ -106,6 +106,8 @@ impl Tracer {
             Action::Throw | Action::Unwind | Action::Rescue | Action::Skip => {
                 match self.attempt(held, action, names, looked) {
                     Attempt::Done(held, ()) => {
+                        // It was counted when it was held; one that unwinds has been counted once more.
+                        self.note_given_back(&held);
                         let (fault, decision) = held.end();
                         self.engine.redirect(fault);
                         self.told(number, decision, None)?;

@@ -205,6 +205,14 @@ fn a_held_thread_is_made_to_throw() {
     );
     scene.assert_reported("throw");
     refused(&settle(scene.tid, "throw"), 4, "is not held");
+    // Nothing was lost, so the next one is held as well.
+    scene.supervisor.write("fault\n");
+    await_that("the thread is held again", || {
+        let thread = listed(&["--pid", &scene.pid.to_string()], scene.tid)?;
+        (thread["isolated"]["state"] == "held").then_some(())
+    });
+    assert_eq!(settle(scene.tid, "throw").code(), 0);
+    scene.supervisor.stdout_line("failed: ");
     scene.supervisor.close_stdin();
 }
 
