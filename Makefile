@@ -8,7 +8,7 @@ MUSL       := x86_64-unknown-linux-musl
 BUILD_PACKAGES := gcc g++ pkg-config libsystemd-dev
 TEST_PACKAGES  := $(BUILD_PACKAGES) dpkg-dev man-db redis-server redis-tools gdb lldb elfutils python3 python3-dev cython3 pybind11-dev systemd systemd-container dbus \
 	stress-ng nginx wrk python3-jsonschema python3-pexpect curl xz-utils chromium golang-go \
-	nodejs default-jre-headless erlang-base postgresql memcached apache2-bin mariadb-server clang lld libc++-dev libc++abi-dev strace musl-tools python3-yaml
+	nodejs default-jre-headless erlang-base postgresql memcached apache2-bin mariadb-server clang lld libc++-dev libc++abi-dev strace musl-tools libunwind8 python3-yaml
 SOAK_PACKAGES  := libpython3.11-testsuite
 # How long each soak goes on that has no end of its own, seconds.
 SOAK_SECONDS   ?= 60

@@ -217,6 +217,11 @@ pub fn is_c_library(path: &str) -> bool {
         .any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether that file is musl's C library: `ld-musl-x86_64.so.1`, or `libc.so` in a directory of its own.
+pub fn is_musl(path: &str) -> bool {
+    is_c_library(path) && path.contains("musl")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -277,6 +282,15 @@ this is no mapping
             "/lib/ld-musl-x86_64.so.1",
         ] {
             assert!(is_c_library(name), "{name}");
+        }
+        for (name, musl) in [
+            ("/lib/ld-musl-x86_64.so.1", true),
+            ("/usr/lib/x86_64-linux-musl/libc.so", true),
+            ("/lib/libc.musl-x86_64.so.1", true),
+            ("/usr/lib/x86_64-linux-gnu/libc.so.6", false),
+            ("/home/musl/server", false),
+        ] {
+            assert_eq!(is_musl(name), musl, "{name}");
         }
         assert!(!is_c_library("/usr/lib/libcrypto.so.3") && !is_c_library("/usr/lib/libcap.so.2"));
     }

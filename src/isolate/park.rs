@@ -7,7 +7,7 @@
 //! Tried and left: pause(2) ends with the first handler; a loop of our own needs a page of code mapped into the
 //! process, which hardened programs refuse.
 
-use crate::capture::maps::{Maps, is_c_library};
+use crate::capture::maps::{Maps, is_musl};
 use crate::sys::memory::Memory;
 use crate::sys::process::bit;
 use crate::sys::ptrace::Stopped;
@@ -52,9 +52,7 @@ pub fn prepare(thread: &Stopped, sites: &Sites, maps: &Maps) -> Result<(), Obsta
 
 /// Every signal but the C library's own.
 fn mask(maps: &Maps) -> u64 {
-    let musl = maps
-        .iter()
-        .any(|mapping| is_c_library(&mapping.name) && mapping.name.contains("musl"));
+    let musl = maps.iter().any(|mapping| is_musl(&mapping.name));
     let own: &[SigNo] = if musl { &MUSL_SIGNALS } else { &GLIBC_SIGNALS };
     !own.iter().fold(0, |mask, signal| mask | bit(*signal))
 }

@@ -2,7 +2,7 @@
 
 use crate::capture::Capture;
 use crate::capture::fault::Copied;
-use crate::capture::maps::is_c_library;
+use crate::capture::maps::{is_c_library, is_musl};
 use crate::diagnose::unwind::{Reading, TableCache, cleans_up, passage};
 use crate::diagnose::{Image, ModuleSource};
 use crate::isolate::throw::{MAX_AREA, Program, Throwing};
@@ -37,6 +37,12 @@ pub(super) fn prepare(
         modules: &capture.facts.modules,
         source: &source,
     })?;
+    // The destructors would be run by the context of one, which the other does not understand: the process would die, or
+    // the thread end without them.
+    let mut modules = capture.facts.modules.iter();
+    if modules.any(|module| module.file_name().starts_with("libunwind.so")) {
+        return Err("a second unwinder, libunwind, is loaded, and pthread_exit uses libgcc_s".to_owned());
+    }
     let memory = Memory::open(thread.tid());
     let live = Live::new(&memory);
     let outer = source.outer_frames(thread, &live, tables, MAX_FRAMES)?;
@@ -56,10 +62,10 @@ pub(super) fn prepare(
 /// Where pthread_exit(3) is, of a C library that unwinds.
 fn ends(capture: &Capture, source: &dyn ModuleSource) -> Result<u64, String> {
     let modules = &capture.facts.modules;
-    let has = |is: fn(&str) -> bool| modules.iter().any(|module| is(module.file_name()));
-    if has(|name| name.contains("musl")) {
+    if modules.iter().any(|module| is_musl(&module.path)) {
         return Err("musl's pthread_exit unwinds no stack".to_owned());
     }
+    let has = |is: fn(&str) -> bool| modules.iter().any(|module| is(module.file_name()));
     // The C library would load it now, and end the process where it is not there.
     if !has(|name| name.starts_with("libgcc_s.so")) {
         return Err("libgcc_s, which unwinds, is not loaded".to_owned());

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::support::{Ended, Report, Running, Sickbay, await_that, fixture, proc, spawn};
+use crate::support::{Ended, Report, Running, Sickbay, await_that, fixture, is_built, proc, skip, spawn};
 
 /// Workers of the sample program, and the one that faults.
 const WORKERS: usize = 4;
@@ -372,6 +372,33 @@ fn an_abort_of_a_thread_can_be_isolated() {
     let report = subject.report();
     assert_eq!(report.text("action.taken"), "park", "{report:?}");
     subject.ends_by_sigterm();
+}
+
+/// Its library has no unwind information, so nobody can say what its threads are in the middle of.
+#[test]
+fn a_thread_of_musl_takes_its_signal() {
+    for program in ["musl_worker", "musl_worker_static"] {
+        if !is_built(program) {
+            skip("musl-gcc is not installed");
+            continue;
+        }
+        let sickbay = Sickbay::new().option("--action", "unwind,exit,park");
+        let mut supervisor = sickbay.start(fixture(program), &[] as &[&str]);
+        supervisor.stdout_line("ready ");
+        supervisor.write("fault\n");
+        assert_eq!(
+            supervisor.ended(),
+            Ended::Exited(128 + libc::SIGSEGV),
+            "{program}"
+        );
+        let report = sickbay.only_report();
+        assert_eq!(report.text("action.taken"), "deliver", "{program}");
+        let reason = report.text("action.reason");
+        assert!(
+            reason.contains("unwind, exit and park are too dangerous: whether it is inside"),
+            "{program}: {reason}"
+        );
+    }
 }
 
 #[test]

@@ -128,6 +128,27 @@ fn libcxx_throws_and_does_not_unwind() {
     subject.dies_with("unwind is not possible: libc++ may have an unwinder of its own");
 }
 
+/// With one, the process died in the middle; with the other the thread ended without its destructors.
+#[test]
+fn beside_a_second_unwinder_nothing_is_unwound() {
+    for library in ["libunwind.so.1", "libunwind.so.8"] {
+        let path = format!("/usr/lib/x86_64-linux-gnu/{library}");
+        if !std::path::Path::new(&path).exists() {
+            skip(&format!("{library} is not installed"));
+            continue;
+        }
+        let config = "[[service]]\nname = \"api\"\non_fault = \"unwind\"\n";
+        let sickbay = Sickbay::new().configured(config);
+        let preload = format!("LD_PRELOAD={path}");
+        let program = fixture("thrower");
+        let mut supervisor = sickbay.start("env", &[preload.as_ref(), program.as_os_str()]);
+        supervisor.stdout_line("ready ");
+        supervisor.write("fault\n");
+        let subject = Subject { sickbay, supervisor };
+        subject.dies_with("unwind is not possible: a second unwinder, libunwind, is loaded");
+    }
+}
+
 #[test]
 fn what_cannot_be_thrown_takes_its_signal_and_never_terminates() {
     let mut subject = Subject::start(Sickbay::new());
