@@ -1,4 +1,4 @@
-//! `sickbay settle`: an operator's decision on a thread that is held, carried out by whoever supervises it.
+//! `sickbay settle`: an operator's decision on a thread that is held or parked, carried out by whoever supervises it.
 
 use std::process::ExitCode;
 
@@ -10,13 +10,14 @@ use crate::config::Ladder;
 use crate::supervisor::control::{Answer, Request};
 use crate::sys::Tid;
 
-/// Decide about a thread that is held after a fault, before its probation is over; 'threads' shows which are
+/// Decide about a thread that is held or parked after a fault; 'threads' shows which are
 #[derive(Debug, clap::Args)]
 pub struct Settle {
     /// The thread, by its id
     #[arg(value_parser = clap::value_parser!(i32).range(1..))]
     tid: i32,
-    /// What to do with it: deliver, throw, exit, park and so on, or several in order, separated by commas
+    /// What to do with it: deliver, throw, exit, park and so on, or several in order, separated by commas; exit or
+    /// deliver if it is parked
     #[arg(long, value_name = "ACTION")]
     action: Ladder,
     #[command(flatten)]

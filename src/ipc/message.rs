@@ -25,7 +25,7 @@ pub enum ToTracer {
     Tell,
     /// Say which threads were taken out of the service's work: [`FromTracer::Isolated`].
     TellIsolated,
-    /// Decide about a thread that is held. The answer is [`FromTracer::SettleAnswer`].
+    /// Decide about a thread that is held or parked. The answer is [`FromTracer::SettleAnswer`].
     Settle {
         /// The thread.
         tid: Tid,
@@ -77,7 +77,7 @@ pub enum FromTracer {
         /// [`Incident::number`] or [`Captured::number`].
         number: u64,
     },
-    /// How an incident ended that was handed over before it was settled. A first descriptor, if any, is a capture to take in
+    /// How an incident ended that was handed over before it was settled, or that somebody has decided anew. A first descriptor, if any, is a capture to take in
     /// place of the earlier one.
     Settled {
         /// [`Incident::number`].
@@ -100,7 +100,7 @@ pub enum FromTracer {
     Told(Census),
     /// The threads that were taken out of the service's work.
     Isolated(Vec<IsolatedThread>),
-    /// What became of an order about a thread that was held.
+    /// What became of an order about a thread that was held or parked.
     SettleAnswer {
         /// The thread.
         tid: Tid,
@@ -200,7 +200,7 @@ pub enum IsolatedState {
 /// Why a thread is as before, although somebody asked for an action on it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NotSettled {
-    /// Whether there is no such thread that is held.
+    /// Whether there is no such thread that is held or parked.
     pub absent: bool,
     /// Why, with the next step.
     pub reason: String,

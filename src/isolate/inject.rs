@@ -73,6 +73,9 @@ pub enum Obstacle {
     /// A step could not be told from a signal.
     #[error("SIGTRAP, which tells of a step, is blocked or ignored")]
     NoStep,
+    /// It is not where a parked thread is.
+    #[error("it does not sleep as a parked thread does")]
+    NotAsleep,
     /// The instruction behind the one that was stepped over faults, too.
     #[error("the next instruction takes {0} as well")]
     NoProgress(SigNo),
@@ -93,11 +96,30 @@ pub struct Failure {
     pub reason: Obstacle,
 }
 
-/// What the thread was like, for its return.
-struct Before {
-    registers: GeneralRegisters,
-    mask: u64,
-    siginfo: SigInfo,
+/// What a thread in front of its signal was like, for its return there.
+///
+/// Of the registers the general ones: what sends a thread into a system call and back changes no others.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub(super) registers: GeneralRegisters,
+    pub(super) mask: u64,
+    pub(super) siginfo: SigInfo,
+}
+
+impl Context {
+    /// What the thread is like now.
+    pub(super) fn of(thread: &Stopped) -> Result<Self, Obstacle> {
+        Ok(Self {
+            registers: thread.registers()?,
+            mask: thread.signal_mask()?,
+            siginfo: thread.siginfo().map_err(|_| Obstacle::NoSignal)?,
+        })
+    }
+
+    /// The signal that it was about to take.
+    pub fn siginfo(&self) -> &SigInfo {
+        &self.siginfo
+    }
 }
 
 /// Has a thread in its signal-delivery-stop make one system call; returns it in that stop again, with what the call
@@ -143,12 +165,8 @@ impl Failure {
 
 /// Puts the thread in front of the call. The registers come before the mask: until the mask blocks its signal, the
 /// thread takes that, and afterwards everything is in place for the way back.
-fn prepare(thread: &Stopped, process: Pid, sites: &Sites, call: Call) -> Result<Before, Obstacle> {
-    let before = Before {
-        registers: thread.registers()?,
-        mask: thread.signal_mask()?,
-        siginfo: thread.siginfo().map_err(|_| Obstacle::NoSignal)?,
-    };
+fn prepare(thread: &Stopped, process: Pid, sites: &Sites, call: Call) -> Result<Context, Obstacle> {
+    let before = Context::of(thread)?;
     let memory = Memory::open(thread.tid());
     check(thread, &memory, before.registers.pc())?;
     let landing = Landing::below(
@@ -235,10 +253,11 @@ fn travel_bearing(thread: Stopped, call: Call, born: &mut Option<Tid>) -> Result
 
 /// Gives the thread back what it had, and lets it run into its signal. The mask comes first: from then on it takes that
 /// signal, whatever becomes of us.
-fn come_back(thread: Stopped, before: &Before) -> Result<Stopped, Obstacle> {
+pub(super) fn come_back(thread: Stopped, before: &Context) -> Result<Stopped, Obstacle> {
     let tid = thread.tid();
     let signal = before.siginfo.signal();
     thread.set_signal_mask(!bit(signal))?;
+    fail::point("isolate.call.unblocked");
     thread.set_registers(&before.registers)?;
     fail::point("isolate.call.returning");
     thread.cont(None)?;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::matching::{FaultFacts, RaisedBy, mismatch};
-use super::obstacle::obstacle;
+use super::obstacle::{Asleep, obstacle, obstacle_asleep};
 use crate::config::{Action, Ladder, Rule, Service};
 use crate::sys::SigNo;
 use crate::sys::signal::code_name;
@@ -117,6 +117,38 @@ impl Walk {
     /// The same decision made anew by somebody who asks for other actions: `asker` as a report calls them.
     pub fn ordered(&self, facts: &FaultFacts<'_>, actions: Ladder, asker: &str) -> Self {
         let steps = actions.0.iter().map(|action| (*action, obstacle(*action, facts)));
+        let steps = steps.collect();
+        self.anew(steps, actions, asker)
+    }
+
+    /// The same about a thread that sleeps since its fault. Its own signal is what it is given.
+    pub fn ordered_asleep(&self, thread: Asleep, actions: Ladder, asker: &str) -> Self {
+        let steps = steps_asleep(thread, &actions);
+        Self {
+            deliver_as: None,
+            ..self.anew(steps, actions, asker)
+        }
+    }
+
+    /// A decision about a thread that sleeps, whose fault is not known here.
+    pub fn of_sleeper(thread: Asleep, actions: Ladder, asker: &str) -> Self {
+        Self {
+            signal: SigNo(0),
+            origin: "",
+            asker: asker.to_owned(),
+            requested: Vec::new(),
+            rule: None,
+            deliver_as: None,
+            evidence: Vec::new(),
+            steps: steps_asleep(thread, &actions),
+            ladder: actions,
+            passed: Vec::new(),
+            taken: None,
+            how: None,
+        }
+    }
+
+    fn anew(&self, steps: VecDeque<(Action, Option<String>)>, actions: Ladder, asker: &str) -> Self {
         Self {
             signal: self.signal,
             origin: self.origin,
@@ -125,7 +157,7 @@ impl Walk {
             rule: self.rule.clone(),
             deliver_as: self.deliver_as,
             evidence: self.evidence.clone(),
-            steps: steps.collect(),
+            steps,
             ladder: actions,
             passed: Vec::new(),
             taken: None,
@@ -250,6 +282,13 @@ impl Passed {
             [names @ .., last] => format!("{} and {last} are {why}", names.join(", ")),
         }
     }
+}
+
+fn steps_asleep(thread: Asleep, actions: &Ladder) -> VecDeque<(Action, Option<String>)> {
+    let steps = actions.0.iter();
+    steps
+        .map(|action| (*action, obstacle_asleep(*action, thread)))
+        .collect()
 }
 
 /// The facts in words, for a report.
@@ -504,6 +543,45 @@ mod tests {
             "{:?}",
             decision.evidence
         );
+    }
+
+    #[test]
+    fn a_thread_that_sleeps_exits_or_takes_its_signal() {
+        let worker = Asleep {
+            main_thread: false,
+            single_threaded: false,
+        };
+        let mut first = Walk::begin(&fault(SigNo::SEGV, 1), &service("park"));
+        assert_eq!(first.step(), Action::Park);
+        let ordered = |thread, actions: &str| {
+            let mut walk = first.ordered_asleep(thread, actions.parse().unwrap(), "an operator");
+            let action = walk.step();
+            (action, walk)
+        };
+        let (action, walk) = ordered(worker, "throw,park,exit");
+        assert_eq!(action, Action::Exit);
+        assert_eq!(
+            walk.end().reason,
+            "on_fault asks for park; an operator asks for throw, park, exit: throw and park are not for a parked \
+             thread, which can only exit or be given its signal (deliver); so exit is taken"
+        );
+        let (action, walk) = ordered(worker, "deliver");
+        assert_eq!((action, walk.is_at_its_end()), (Action::Deliver, false));
+        for (main_thread, single_threaded, why) in [
+            (true, false, "exit is not for the main thread"),
+            (false, true, "exit is not for the only thread"),
+        ] {
+            let thread = Asleep {
+                main_thread,
+                single_threaded,
+            };
+            let (_, walk) = ordered(thread, "exit");
+            assert!(walk.is_at_its_end());
+            assert!(walk.obstacles().starts_with(why), "{}", walk.obstacles());
+            let mut walk = Walk::of_sleeper(thread, "exit".parse().unwrap(), "an operator");
+            walk.step();
+            assert!(walk.is_at_its_end(), "by whomever it was parked");
+        }
     }
 
     #[test]

@@ -19,4 +19,5 @@ pub use decide::{Decision, Walk, decide};
 pub use limits::{Limits, Site};
 pub use matching::{Danger, FaultFacts};
 pub use noteworthy::{Origin, is_noteworthy};
+pub use obstacle::Asleep;
 pub use rescue::{Place, Return, choose};

@@ -26,4 +26,4 @@ mod tracees;
 pub mod waiting;
 
 pub use attach::AttachError;
-pub use engine::{Ending, Engine, Fault, HandledFault, Turn};
+pub use engine::{Ending, Engine, Fault, HandledFault, NotStopped, Turn};

@@ -151,7 +151,7 @@ impl Tracer {
         names: &Names,
         looked: &mut Looked,
     ) -> Attempt<()> {
-        let attempt = match action {
+        let mut attempt = match action {
             Action::Throw => self.attempt_throw(held, looked),
             Action::Unwind => self.attempt_unwind(held, looked),
             Action::Rescue => self.attempt_rescue(held, looked),
@@ -165,7 +165,7 @@ impl Tracer {
             },
             other => Attempt::Refused(held, format!("{other} needs a probation")),
         };
-        if let Attempt::Done(held, ()) = &attempt {
+        if let Attempt::Done(held, ()) = &mut attempt {
             let now = self.started.elapsed();
             if action == Action::Unwind {
                 self.limits.note_taken(held.process(), &names.thread, now);

@@ -13,7 +13,7 @@ use crate::capture::fault::{Copied, wall_clock};
 use crate::capture::maps::Maps;
 use crate::config::Action;
 use crate::ipc::{IsolatedState, IsolatedThread, Verdict};
-use crate::isolate::inject::Obstacle;
+use crate::isolate::inject::{Context, Obstacle};
 use crate::isolate::sites::{Finder, Sites};
 use crate::isolate::watch::{self, Waiter};
 use crate::isolate::{exit, park};
@@ -24,6 +24,7 @@ use crate::sys::ptrace::{PtraceError, Stopped};
 use crate::sys::{Pid, SigNo, Tid, fail, pidfd};
 use crate::trace::Fault;
 
+use super::isolated::Kept;
 use super::telling::verdict;
 use super::{Tracer, TracerError};
 
@@ -50,6 +51,8 @@ pub(super) struct Held {
     locks: Vec<String>,
     /// The number of its incident, where that is recorded.
     number: Option<u64>,
+    /// What it was like before it was put to sleep.
+    before: Option<Context>,
     /// When the probation ends.
     until: Instant,
     next_look: Instant,
@@ -79,6 +82,7 @@ impl Held {
             name: String::new(),
             locks: Vec::new(),
             number: None,
+            before: None,
             until: now,
             next_look: now,
         }
@@ -255,13 +259,24 @@ impl Held {
     }
 
     /// Puts the thread where the action wants it.
-    pub(super) fn prepare(&self) -> Result<(), Obstacle> {
+    pub(super) fn prepare(&mut self) -> Result<(), Obstacle> {
         let sites = self.sites.as_ref().ok_or(Obstacle::NoSite)?;
         if self.ends() {
-            exit::prepare(&self.fault.thread, sites)
+            exit::prepare(&self.fault.thread, sites)?;
         } else {
-            park::prepare(&self.fault.thread, sites, &self.maps)
+            self.before = Some(park::prepare(&self.fault.thread, sites, &self.maps)?);
         }
+        Ok(())
+    }
+
+    /// What waking it takes, of one that is put to sleep.
+    fn kept(&mut self) -> Option<Kept> {
+        Some(Kept {
+            before: self.before.take()?,
+            walk: self.walk.clone(),
+            number: self.number,
+            since: self.fault.seen,
+        })
     }
 }
 
@@ -377,7 +392,7 @@ impl Tracer {
 
     /// Lets a thread go where its action has put it.
     pub(super) fn send_away(&mut self, mut held: Held) -> Result<(), TracerError> {
-        self.note_lost(&held);
+        self.note_lost(&mut held);
         fail::point("tracer.hold.prepared");
         if held.action == Action::Drain {
             // Before the thread goes on: if this process dies now, the thread takes its signal.
@@ -392,9 +407,10 @@ impl Tracer {
     }
 
     /// The process of that thread has lost it.
-    pub(super) fn note_lost(&mut self, held: &Held) {
+    pub(super) fn note_lost(&mut self, held: &mut Held) {
         *self.lost.entry(held.process()).or_default() += 1;
-        self.isolated.note(held.record(IsolatedState::Parked));
+        let kept = held.kept();
+        self.isolated.note(held.record(IsolatedState::Parked), kept);
     }
 
     /// A thread that was held lives on.

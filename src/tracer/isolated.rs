@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::config::Action;
 use crate::ipc::{FromTracer, IsolatedState, IsolatedThread};
+use crate::isolate::inject::Context;
 use crate::isolate::watch::waiters_for;
+use crate::policy::Walk;
 use crate::sys::deadline::Deadline;
 use crate::sys::memory::Memory;
 use crate::sys::{Pid, Tid};
@@ -23,29 +25,66 @@ const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
 /// Those that are held no more: parked, or ended.
 #[derive(Debug, Default)]
-pub(super) struct Isolated(Vec<IsolatedThread>);
+pub(super) struct Isolated(Vec<Known>);
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) thread: IsolatedThread,
+    /// Of one that sleeps.
+    pub(super) kept: Option<Kept>,
+}
+
+/// What it takes to give a thread that sleeps its signal after all, in the context that it was raised in.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) before: Context,
+    pub(super) walk: Walk,
+    /// The number of its incident, where that is recorded.
+    pub(super) number: Option<u64>,
+    /// When its fault was seen.
+    pub(super) since: Instant,
+}
 
 impl Isolated {
     /// One more. Of too many, the first that has ended is forgotten, else the first.
-    pub(super) fn note(&mut self, thread: IsolatedThread) {
+    pub(super) fn note(&mut self, thread: IsolatedThread, kept: Option<Kept>) {
         if self.0.len() >= MAX_TOLD {
-            let ended = self.0.iter().position(|thread| !is_there(thread));
+            let ended = self.0.iter().position(|known| !is_there(&known.thread));
             self.0.remove(ended.unwrap_or(0));
         }
-        self.0.push(thread);
+        self.0.push(Known { thread, kept });
     }
 
     /// A process has ended, or runs another program.
     pub(super) fn forget(&mut self, process: Pid) {
-        self.0.retain(|thread| thread.process != process);
+        self.0.retain(|known| known.thread.process != process);
     }
 
-    pub(super) fn get(&self, tid: Tid) -> Option<&IsolatedThread> {
-        self.0.iter().rev().find(|thread| thread.tid == tid)
+    /// The thread that sleeps, if it is one of these.
+    pub(super) fn sleeper(&self, tid: Tid) -> Option<&Known> {
+        self.0
+            .iter()
+            .find(|known| known.thread.tid == tid && is_there(&known.thread))
+    }
+
+    /// A thread that slept exits.
+    pub(super) fn note_exit(&mut self, tid: Tid) {
+        let sleeps = |known: &&mut Known| known.thread.tid == tid && is_there(&known.thread);
+        if let Some(known) = self.0.iter_mut().find(sleeps) {
+            known.thread.action = Action::Exit;
+            known.kept = None;
+        }
+    }
+
+    /// A thread that slept does no more.
+    pub(super) fn forget_sleeper(&mut self, tid: Tid) {
+        self.0
+            .retain(|known| known.thread.tid != tid || !is_there(&known.thread));
     }
 
     fn list(&self) -> impl Iterator<Item = IsolatedThread> {
-        self.0.iter().cloned().map(|mut thread| {
+        self.0.iter().map(|known| known.thread.clone()).map(|mut thread| {
             if !is_there(&thread) {
                 thread.state = IsolatedState::Ended;
             }
@@ -124,15 +163,15 @@ mod tests {
     fn what_sleeps_is_told_and_what_ended_is_forgotten_first() {
         let own = std::process::id() as i32;
         let mut isolated = Isolated::default();
-        isolated.note(thread(own, Action::Park));
-        isolated.note(thread(own, Action::Exit));
+        isolated.note(thread(own, Action::Park), None);
+        isolated.note(thread(own, Action::Exit), None);
         let states: Vec<IsolatedState> = isolated.list().map(|thread| thread.state).collect();
         assert_eq!(states, [IsolatedState::Parked, IsolatedState::Ended]);
         for _ in 0..MAX_TOLD {
-            isolated.note(thread(own, Action::Unwind));
+            isolated.note(thread(own, Action::Unwind), None);
         }
         assert_eq!(isolated.0.len(), MAX_TOLD);
-        assert_eq!(isolated.0[0].action, Action::Park);
+        assert_eq!(isolated.0[0].thread.action, Action::Park);
         isolated.forget(Pid(own));
         assert_eq!(isolated.list().count(), 0);
     }

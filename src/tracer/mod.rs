@@ -20,6 +20,7 @@ mod hold;
 mod incident;
 mod isolated;
 mod on_demand;
+mod parked;
 mod refused;
 mod rescuing;
 mod settling;

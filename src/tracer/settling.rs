@@ -1,4 +1,4 @@
-//! An operator's decision on a thread that is held.
+//! An operator's decision on a thread that is held; on one that is parked, [`super::parked`].
 //!
 //! It is made as the first one was: from a copy of the thread as it stands, with what forbids an action still forbidding
 //! it, but for the limits of how much may be done, which bind only what nobody watches. What cannot be done leaves the
@@ -16,7 +16,7 @@ use super::throwing::Attempt;
 use super::{HOLD, Tracer, TracerError};
 
 impl Tracer {
-    /// Does with a held thread what somebody asks for, and says what came of it.
+    /// Does with a held or parked thread what somebody asks for, and says what came of it.
     pub(super) fn settle_on_request(
         &mut self,
         tid: Tid,
@@ -25,7 +25,10 @@ impl Tracer {
     ) -> Result<(), TracerError> {
         let held = self.held.iter().position(|held| held.tid() == tid);
         let outcome = match held.map(|index| self.held.remove(index)) {
-            None => Err(self.not_held(tid)),
+            None => match self.settle_parked(tid, &actions, asker)? {
+                Some(outcome) => outcome,
+                None => Err(self.not_held(tid)),
+            },
             Some(held) if held.is_dead() => {
                 self.note_death(held)?;
                 Err(gone(tid))
@@ -128,14 +131,13 @@ impl Tracer {
 
     /// Why there is nothing to decide about a thread.
     fn not_held(&self, tid: Tid) -> NotSettled {
-        let reason = match self.isolated.get(tid) {
-            Some(thread) if thread.action == Action::Park => format!(
-                "thread {tid} is not held but parked, which stays; restart the service to have it back"
-            ),
-            _ if self.engine.is_attached(tid) => format!(
-                "thread {tid} is not held: it has no fault that waits for a decision; 'sickbay threads' shows which have"
-            ),
-            _ => format!("no thread {tid} is supervised here; 'sickbay threads' shows which are"),
+        let reason = if self.engine.is_attached(tid) {
+            format!(
+                "thread {tid} is neither held nor parked: it has no fault that waits for a decision; \
+                 'sickbay threads' shows which have"
+            )
+        } else {
+            format!("no thread {tid} is supervised here; 'sickbay threads' shows which are")
         };
         NotSettled { absent: true, reason }
     }

@@ -1,12 +1,12 @@
-//! What an operator sees of isolated threads, and decides about one that is held.
+//! What an operator sees of isolated threads, and decides about one that is held or parked.
 
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::support::{
-    Ended, Outcome, Running, Sickbay, await_that, fixture, found_in_path, is_root, proc, run, skip, spawn,
-    unprivileged,
+    Ended, Outcome, Report, Running, Sickbay, await_that, fixture, found_in_path, is_root, proc, run, skip,
+    spawn, unprivileged,
 };
 
 /// Nobody waits for the end of the probation.
@@ -184,9 +184,6 @@ fn a_held_thread_is_ended_or_put_to_sleep_at_once() {
         let isolated = scene.isolated();
         assert_eq!(isolated["state"], state, "{isolated}");
         assert_eq!(isolated["action"], action, "{isolated}");
-        if action == "park" {
-            refused(&settle(scene.tid, "exit"), 4, "is not held but parked");
-        }
         scene.supervisor.write("counts 1\n");
         scene.supervisor.stdout_line("counts 1: ");
     }
@@ -204,7 +201,7 @@ fn a_held_thread_is_made_to_throw() {
         "{said}"
     );
     scene.assert_reported("throw");
-    refused(&settle(scene.tid, "throw"), 4, "is not held");
+    refused(&settle(scene.tid, "throw"), 4, "is neither held nor parked");
     // Nothing was lost, so the next one is held as well.
     scene.supervisor.write("fault\n");
     await_that("the thread is held again", || {
@@ -214,6 +211,193 @@ fn a_held_thread_is_made_to_throw() {
     assert_eq!(settle(scene.tid, "throw").code(), 0);
     scene.supervisor.stdout_line("failed: ");
     scene.supervisor.close_stdin();
+}
+
+impl Scene {
+    /// Workers of which one is parked, and reported so.
+    fn parked(sickbay: Sickbay) -> Self {
+        let scene = Self::of(sickbay, &["isolated", "nothing"], "fault 2\n");
+        assert_eq!(settle(scene.tid, "park").code(), 0);
+        scene.assert_reported("park");
+        scene.await_state('S');
+        scene
+    }
+
+    #[track_caller]
+    fn await_state(&self, state: char) {
+        await_that("the thread's state", || {
+            let tasks = proc::tasks(self.pid);
+            let is_it = |task: &&proc::Task| task.tid == self.tid && task.state == state;
+            tasks.iter().find(is_it).map(|_| ())
+        });
+    }
+
+    #[track_caller]
+    fn await_its_end(&self) {
+        await_that("the end of the thread", || {
+            let tasks = proc::tasks(self.pid);
+            tasks.iter().all(|task| task.tid != self.tid).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn assert_goes_on(&mut self) {
+        for command in ["counts 1\n", "setgid\n"] {
+            self.supervisor.write(command);
+        }
+        self.supervisor.stdout_line("counts 1: ");
+        assert_eq!(self.supervisor.stdout_line("setgid "), "0");
+    }
+}
+
+#[test]
+fn a_parked_thread_exits_when_an_operator_says_so() {
+    let mut scene = Scene::parked(Sickbay::new());
+    for action in ["throw", "skip,park", "hold"] {
+        let outcome = settle(scene.tid, action);
+        refused(&outcome, 1, "is parked as before: ");
+        refused(
+            &outcome,
+            1,
+            "not for a parked thread, which can only exit or be given its signal (deliver)",
+        );
+    }
+    assert_eq!(scene.isolated()["state"], "parked");
+    let settled = settle(scene.tid, "unwind,exit");
+    assert_eq!(settled.code(), 0, "{settled:#?}");
+    assert!(settled.stderr.contains("is settled by exit"), "{settled:#?}");
+    scene.await_its_end();
+    let isolated = scene.isolated();
+    assert_eq!(
+        (&isolated["state"], &isolated["action"]),
+        (&"ended".into(), &"exit".into())
+    );
+    scene.assert_goes_on();
+    // It was joinable all the time.
+    scene.supervisor.write("join 2\n");
+    assert_eq!(scene.supervisor.stdout_line("joined "), "2");
+    let said = format!(
+        "thread {} (worker-2), which was parked, ends by exit: ",
+        scene.tid
+    );
+    let said = scene.supervisor.stderr_line(&format!("sickbay: {said}"));
+    assert!(
+        said.contains(") asks for unwind, exit: unwind is not for a parked thread"),
+        "{said}"
+    );
+    refused(&settle(scene.tid, "exit"), 4, "there is no thread");
+}
+
+#[test]
+fn a_parked_thread_that_is_given_its_signal_dies_of_the_original_fault() {
+    let mut scene = Scene::parked(Sickbay::new());
+    let first = scene.sickbay.only_report();
+    let settled = settle(scene.tid, "deliver");
+    assert_eq!(settled.code(), 0, "{settled:#?}");
+    assert_eq!(scene.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+    scene.assert_reported("deliver");
+    let reports = scene.sickbay.reports();
+    assert_eq!(reports.len(), 2, "one of the fault, one of the death");
+    let second = reports
+        .iter()
+        .find(|report| report.text("action.taken") == "deliver")
+        .unwrap();
+    assert_eq!(second.at("signal"), first.at("signal"));
+    let registers = |report: &Report| faulting(report)["registers"].clone();
+    assert_eq!(registers(second), registers(&first), "every one, of both sets");
+    let frames = |report: &Report| faulting(report)["frames"].clone();
+    assert_eq!(frames(second), frames(&first));
+    let whole = |thread: &&Value| thread["registers"].as_object().is_some_and(|set| set.len() > 16);
+    assert_eq!(second.list("threads").iter().filter(whole).count(), WORKERS + 1);
+}
+
+/// What a report has of the thread that faulted.
+#[track_caller]
+fn faulting(report: &Report) -> Value {
+    report.list("threads")[0].clone()
+}
+
+#[test]
+fn a_parked_main_thread_never_exits() {
+    let mut scene = Scene::of(Sickbay::new(), &["isolated", "nothing"], "main-fault\n");
+    assert_eq!(scene.tid, scene.pid);
+    assert_eq!(settle(scene.tid, "park").code(), 0);
+    scene.await_state('S');
+    refused(
+        &settle(scene.tid, "exit"),
+        1,
+        "exit is not for the main thread: without it /proc tells nothing of the process",
+    );
+    assert_eq!(settle(scene.tid, "deliver").code(), 0);
+    assert_eq!(scene.supervisor.ended(), Ended::Exited(128 + libc::SIGSEGV));
+}
+
+#[test]
+fn a_thread_of_a_stopped_process_stays_parked() {
+    use nix::sys::signal::{Signal, kill};
+    let mut program = spawn(Command::new(fixture("isolated")).arg("nothing"));
+    let pid: i32 = program.stdout_line("ready ").parse().unwrap();
+    // Under `run`, that would stop with its program.
+    let sickbay = Sickbay::new().configured(&HOLD.replace("\"hold\"", "\"park\"").replace("60s", "1ms"));
+    let _supervisor = sickbay.attach(pid);
+    proc::await_all_traced(pid);
+    program.write("fault 2\n");
+    let tid = await_that("a parked thread", || {
+        let outcome = ask(&["threads", "--json", "--pid", &pid.to_string()]);
+        let threads: Vec<Value> = serde_json::from_str(&outcome.stdout).ok()?;
+        let parked = |thread: &&Value| thread["isolated"]["state"] == "parked";
+        threads.iter().find(parked)?["tid"].as_i64()
+    }) as i32;
+    let await_state = |state: char| {
+        await_that("the thread's state", || {
+            let is_it = |task: &proc::Task| task.tid == tid && task.state == state;
+            proc::tasks(pid).iter().any(is_it).then_some(())
+        });
+    };
+    await_state('S');
+    let process = nix::unistd::Pid::from_raw(pid);
+    kill(process, Signal::SIGSTOP).unwrap();
+    await_state('t');
+    refused(&settle(tid, "exit"), 1, "its process is stopped by SIGSTOP");
+    kill(process, Signal::SIGCONT).unwrap();
+    await_state('S');
+    program.write("setgid\n");
+    assert_eq!(program.stdout_line("setgid "), "0");
+    assert_eq!(settle(tid, "exit").code(), 0);
+    program.write("join 2\n");
+    assert_eq!(program.stdout_line("joined "), "2");
+}
+
+/// Its sleep tells it, but nobody knows its signal any more.
+#[test]
+fn a_thread_that_an_earlier_tracer_has_parked_can_exit() {
+    let mut scene = Scene::parked(Sickbay::new());
+    let tracer = proc::await_all_traced(scene.pid);
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(tracer),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    await_that("another tracer", || {
+        let tasks = proc::tasks(scene.pid);
+        let taken = |task: &proc::Task| task.tracer != 0 && task.tracer != tracer;
+        tasks.iter().all(taken).then_some(())
+    });
+    refused(
+        &settle(scene.tid, "deliver"),
+        1,
+        "its signal is known only to the tracer that parked it, which is gone",
+    );
+    let other = proc::tasks(scene.pid)
+        .iter()
+        .find(|task| task.tid != scene.tid)
+        .unwrap()
+        .tid;
+    refused(&settle(other, "exit"), 4, "is neither held nor parked");
+    scene.await_state('S');
+    assert_eq!(settle(scene.tid, "exit").code(), 0);
+    scene.await_its_end();
+    scene.assert_goes_on();
 }
 
 /// What cannot be done leaves the thread as it was.
@@ -226,7 +410,7 @@ fn each_refusal_says_why() {
         .find(|task| task.tid != scene.tid)
         .unwrap()
         .tid;
-    refused(&settle(other, "exit"), 4, "is not held");
+    refused(&settle(other, "exit"), 4, "is neither held nor parked");
     let own = std::process::id().cast_signed();
     refused(&settle(own, "exit"), 4, "is not supervised");
     refused(&settle(scene.tid, "dance"), 2, "unknown action 'dance'");
@@ -373,6 +557,49 @@ fn the_daemon_lists_and_settles_what_it_holds() {
     assert_eq!(settled.code(), 0, "{settled:#?}");
     assert_eq!(program.ended(), Ended::Killed(libc::SIGSEGV, false));
     refused(&settle("deliver"), 4, "no thread");
+}
+
+/// The thread sleeps on, or it takes its signal, or it has ended; and runs nowhere else.
+#[cfg(feature = "fail-points")]
+#[test]
+fn a_tracer_that_dies_over_a_parked_thread_leaves_it_so_or_with_its_signal() {
+    for (point, action, sleeps) in [
+        ("tracer.parked.stopped", "exit", true),
+        ("tracer.parked.prepared", "exit", false),
+        ("tracer.parked.stopped", "deliver", true),
+        ("isolate.park.signalled", "deliver", true),
+        ("isolate.call.unblocked", "deliver", false),
+        ("isolate.call.returning", "deliver", false),
+        ("tracer.parked.woken", "deliver", false),
+    ] {
+        let sickbay = Sickbay::new();
+        let mark = sickbay.scratch().join("mark");
+        let sickbay = sickbay
+            .variable("SICKBAY_FAIL", point)
+            .variable("SICKBAY_FAIL_MARK", &mark);
+        let mut scene = Scene::parked(sickbay);
+        assert!(!mark.exists(), "{point}");
+        assert_ne!(settle(scene.tid, action).code(), 0, "{action}, at {point}");
+        assert!(mark.exists(), "{action}, at {point}");
+        if action == "deliver" && !sleeps {
+            let ended = scene.supervisor.ended();
+            assert_eq!(ended, Ended::Exited(128 + libc::SIGSEGV), "at {point}");
+            continue;
+        }
+        if sleeps {
+            scene.await_state('S');
+        } else {
+            scene.await_its_end();
+        }
+        scene.assert_goes_on();
+        if sleeps {
+            // As by the tracer that has taken its place.
+            await_that("it is settled by another", || {
+                (settle(scene.tid, "exit").code() == 0).then_some(())
+            });
+            scene.await_its_end();
+        }
+    }
 }
 
 /// The thread takes its signal when its tracer dies in front of an order.

@@ -53,7 +53,7 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         process: Option<Pid>,
     },
-    /// Decide about a thread that is held.
+    /// Decide about a thread that is held or parked.
     Settle {
         /// The thread.
         tid: Tid,

@@ -89,7 +89,8 @@ impl Waiting {
             ..
         } = settlement;
         if self.unsettled.take().is_none() {
-            return;
+            // It was settled, and somebody has decided anew.
+            return self.decided(verdict);
         }
         self.expected = (self.expected + more).saturating_sub(1);
         self.decided(verdict);

@@ -174,7 +174,7 @@ impl Watch {
         }
     }
 
-    /// Asks to do something with a thread that is held. The answer is [`News::SettleAnswer`].
+    /// Asks to do something with a thread that is held or parked. The answer is [`News::SettleAnswer`].
     pub(crate) fn settle(&mut self, tid: Tid, actions: Ladder, asker: String) -> Result<(), StartError> {
         match &mut self.tracer {
             Some(tracer) => Ok(tracer.settle(tid, actions, asker)?),

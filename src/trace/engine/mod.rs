@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`turn`] | what a turn leaves to the caller |
 //! | [`judge`] | what becomes of a signal |
+//! | [`asleep`] | stopping one thread that sleeps |
 //! | [`audit`] | threads and processes that slipped through |
 //! | [`release`] | letting go of everything |
 //! | [`timeouts`] | calls that are made to restart, and end when their time has passed |
 
+mod asleep;
 mod audit;
 mod judge;
 mod release;
@@ -32,6 +34,7 @@ use super::machine::{Answer, Machine, Notice};
 use super::stop_rate::{StopRate, TooManyStops};
 use super::waiting::{Waited, Waiting};
 use crate::sys::status::Status;
+pub use asleep::NotStopped;
 use audit::Departing;
 use timeouts::Timeouts;
 pub use turn::{Ending, Fault, HandledFault, Turn};
@@ -341,10 +344,6 @@ impl Engine {
             Answer::Judge(signal) => return self.judge(thread, signal),
         }
         news
-    }
-
-    fn process_of(&self, tid: Tid) -> Option<Pid> {
-        self.machine.thread(tid)?.process
     }
 
     fn register(&mut self, pid: Pid) -> Option<&mut Process> {
