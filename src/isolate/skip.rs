@@ -7,7 +7,9 @@
 //! # If this process dies on the way
 //!
 //! Before the step, the thread takes its signal. In the step it runs already; the kernel may then end the process by the
-//! SIGTRAP of a step that nobody waits for.
+//! SIGTRAP of a step that nobody waits for. A signal that arrived in the step then waits, blocked, until the program
+//! unblocks it. Without the block the thread would take it on the instruction that it was put behind, before it is known
+//! whether that one faults as well; and one that is taken away instead, to be sent again, would be lost.
 //!
 //! # What arrives in the step
 //!
