@@ -15,6 +15,7 @@ use super::dangers;
 use super::examining::Examined;
 use super::hold::Held;
 use super::incident::{Names, facts};
+use super::source::Live;
 use super::telling::Place;
 use super::throwing::Attempt;
 use super::{Tracer, TracerError, unwinding};
@@ -22,15 +23,17 @@ use super::{Tracer, TracerError, unwinding};
 /// What was found out about a thread, of which a decision is made.
 pub(super) struct Looked {
     pub(super) copied: Copied,
-    examined: Examined,
+    /// The memory of its process as it was looked at.
+    pub(super) live: Live,
+    pub(super) examined: Examined,
     diagnosis: Option<Diagnosis>,
     place: Place,
     site: Site,
     dangers: Vec<Danger>,
     notes: Vec<String>,
     /// The locks that it holds, and one that stays locked when it ends.
-    locks: Vec<String>,
-    kept: Option<String>,
+    pub(super) locks: Vec<String>,
+    pub(super) kept: Option<String>,
 }
 
 impl Looked {
@@ -59,7 +62,8 @@ impl Tracer {
         let diagnosis = diagnose::diagnose(&copied.capture, &copied.maps, &NoModules);
         let place = Place::of(&copied);
         let raised = facts(fault, names).raised_by_itself;
-        let mut examined = self.examiner.examine(&fault.thread, &copied, raised);
+        let live = Live::new(Memory::open(fault.thread.tid()));
+        let mut examined = self.examiner.examine(&fault.thread, &copied, &live, raised);
         let mut notes = std::mem::take(&mut examined.notes);
         let held_locks = dangers::locks(&copied.capture, fault.thread.tid());
         let mut dangers: Vec<Danger> = diagnosis.iter().filter_map(dangers::corruption).collect();
@@ -75,6 +79,7 @@ impl Tracer {
         Looked {
             site: dangers::site(&copied.capture, &place),
             copied,
+            live,
             examined,
             diagnosis,
             place,
@@ -186,8 +191,7 @@ impl Tracer {
         } = looked;
         let function = examined.function.as_deref();
         let text = exception_text(held.signal(), diagnosis.as_ref(), place, function);
-        let lock = looked.locks.first().map(String::as_str);
-        match self.raise(held, &looked.copied, &text, lock) {
+        match self.raise(held, looked, &text) {
             Attempt::Done(mut held, raised) => {
                 held.explain(sentence(&raised, examined, &text));
                 fail::point("tracer.throw.prepared");
@@ -199,9 +203,7 @@ impl Tracer {
     }
 
     fn attempt_unwind(&mut self, held: Held, looked: &Looked) -> Attempt<()> {
-        let (tables, throwing) = (&mut self.examiner.tables, &mut self.throwing);
-        let kept = looked.kept.as_deref();
-        match unwinding::prepare(held.thread(), &looked.copied, throwing, tables, kept) {
+        match unwinding::prepare(held.thread(), looked, &mut self.throwing) {
             Ok(()) => {
                 fail::point("tracer.unwind.prepared");
                 Attempt::Done(held, ())
@@ -211,7 +213,7 @@ impl Tracer {
     }
 
     fn attempt_rescue(&mut self, mut held: Held, looked: &Looked) -> Attempt<()> {
-        match self.rescue(held.process(), held.thread(), &looked.copied) {
+        match self.rescue(held.process(), held.thread(), looked) {
             Ok(rescued) => {
                 held.explain(rescued.how);
                 fail::point("tracer.rescue.prepared");

@@ -5,10 +5,9 @@
 use crate::capture::fault::Copied;
 use crate::config::Action;
 use crate::diagnose::instruction;
-use crate::diagnose::unwind::{FrameKind, TableCache, Unwinder};
+use crate::diagnose::unwind::{FrameKind, OuterFrames, TableCache, Unwinder};
 use crate::diagnose::{Functions, Inside, MAX_FRAMES, Runtimes, Tie, demangled, inside, short_name};
 use crate::policy::Danger;
-use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 
 use super::source::{Files, Live};
@@ -17,8 +16,8 @@ use super::source::{Files, Live};
 #[derive(Debug, Default)]
 pub(super) struct Examiner {
     /// Unwind tables.
-    pub(super) tables: TableCache,
-    pub(super) functions: Functions,
+    tables: TableCache,
+    functions: Functions,
     runtimes: Runtimes,
     is_prepared: bool,
 }
@@ -29,7 +28,9 @@ pub(super) struct Examined {
     /// The function that faulted, as reports write it.
     pub(super) function: Option<String>,
     /// The functions of its frames, innermost first, as their files name them.
-    names: Vec<Option<String>>,
+    pub(super) names: Vec<Option<String>>,
+    /// The same frames with their registers, as far as all of these can be restored.
+    pub(super) outer: OuterFrames,
     /// What speaks against acting on the thread.
     pub(super) dangers: Vec<Danger>,
     /// What was looked at and speaks for nothing.
@@ -46,7 +47,7 @@ impl Examiner {
     }
 
     /// Looks at a thread in its stop; `raised`: it sent its signal itself.
-    pub(super) fn examine(&mut self, thread: &Stopped, copied: &Copied, raised: bool) -> Examined {
+    pub(super) fn examine(&mut self, thread: &Stopped, copied: &Copied, live: &Live, raised: bool) -> Examined {
         let mut found = Examined::default();
         let Ok(registers) = thread.registers() else {
             // It has died; whatever is decided about it comes too late.
@@ -54,11 +55,9 @@ impl Examiner {
         };
         let Copied { capture, maps, .. } = copied;
         let source = Files(copied);
-        let memory = Memory::open(thread.tid());
-        let live = Live::new(&memory);
         let modules = &capture.facts.modules;
         for runtime in self.runtimes.find(modules, &source) {
-            let tie = runtime.tie(&registers, &live);
+            let tie = runtime.tie(&registers, live);
             let what = runtime.sentence(tie);
             match allowed(tie) {
                 Some(allows) => found.dangers.push(Danger { what, allows }),
@@ -66,7 +65,8 @@ impl Examiner {
             }
         }
         let mut unwinder = Unwinder::new(maps, modules, None, &source, &mut self.tables);
-        let stack = unwinder.walk(&registers, &live, MAX_FRAMES);
+        let stack = unwinder.walk(&registers, live, MAX_FRAMES);
+        found.outer = unwinder.outer_frames(&registers, live, MAX_FRAMES);
         if stack.frames.iter().any(|frame| frame.kind == FrameKind::Signal) {
             found.dangers.push(Danger {
                 what: "it is inside a signal handler, and what that interrupted is not known".to_owned(),

@@ -1,20 +1,15 @@
 //! Whether a thread can return to the function that hands out its work, worked out from its stack in place.
 
 use crate::capture::ModuleFile;
-use crate::capture::fault::Copied;
 use crate::diagnose::unwind::{FoundBy, Frame, FrameKind, FrameModule, OuterFrame};
 use crate::diagnose::{Called, callback_descriptor};
 use crate::isolate::rescue::{self, Connection};
 use crate::policy::{self, Return};
 use crate::sys::Pid;
-use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 
 use super::Tracer;
-use super::source::{Files, Live};
-
-/// The most frames that are followed.
-const MAX_FRAMES: usize = 256;
+use super::decision::Looked;
 
 /// A thread that is about to return.
 pub(super) struct Rescued {
@@ -34,23 +29,16 @@ impl Tracer {
         &mut self,
         process: Pid,
         thread: &Stopped,
-        copied: &Copied,
+        looked: &Looked,
     ) -> Result<Rescued, String> {
-        let Copied { capture, .. } = copied;
-        let modules = &capture.facts.modules;
-        let source = Files(copied);
-        let memory = Memory::open(thread.tid());
-        let live = Live::new(&memory);
-        let outer = source
-            .outer_frames(thread, &live, &mut self.examiner.tables, MAX_FRAMES)?
-            .frames;
-        let frames: Vec<Frame> = outer.iter().map(|outer| outer.frame).collect();
-        let names = self.examiner.functions.names(&frames, modules, &source);
-        let places: Vec<policy::Place<'_>> = frames
+        let modules = &looked.copied.capture.facts.modules;
+        let outer = &looked.examined.outer.frames;
+        let names = &looked.examined.names;
+        let places: Vec<policy::Place<'_>> = outer
             .iter()
             .enumerate()
-            .map(|(index, frame)| policy::Place {
-                module: file_name(frame, modules),
+            .map(|(index, outer)| policy::Place {
+                module: file_name(&outer.frame, modules),
                 function: names.get(index).and_then(Option::as_deref),
             })
             .collect();
@@ -60,7 +48,7 @@ impl Tracer {
             let module = places[frame].module.unwrap_or_default();
             let registers = &outer[frame].registers;
             let called = called(&outer[frame - 1], modules);
-            let descriptor = called.and_then(|called| callback_descriptor(module, registers, &called, &live));
+            let descriptor = called.and_then(|called| callback_descriptor(module, registers, &called, &looked.live));
             let descriptor = descriptor.ok_or("nothing tells which it is")?;
             Connection::of(process, descriptor)
                 .map_err(|error| format!("descriptor {descriptor} is none: {error}"))

@@ -6,27 +6,32 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use crate::capture::fault::Copied;
-use crate::diagnose::unwind::{MemorySource, OuterFrames, TableCache, Unwinder};
+use crate::diagnose::unwind::MemorySource;
 use crate::diagnose::{FileVersion, ModuleSource};
 use crate::sys::memory::{Memory, PAGE};
-use crate::sys::ptrace::Stopped;
 
 /// Pages that are remembered: a walk reads words of few, over and over.
 const MAX_PAGES: usize = 64;
 
 /// The memory of a stopped thread, read a page at a time. It is good for one look: other threads may write to it.
-pub(super) struct Live<'a> {
-    memory: &'a Memory,
+#[derive(Debug)]
+pub(super) struct Live {
+    memory: Memory,
     /// By address, those that were read last behind.
     pages: RefCell<Vec<(u64, Vec<u8>)>>,
 }
 
-impl<'a> Live<'a> {
-    pub(super) fn new(memory: &'a Memory) -> Self {
+impl Live {
+    pub(super) fn new(memory: Memory) -> Self {
         Self {
             memory,
             pages: RefCell::default(),
         }
+    }
+
+    /// The same as it is now.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     fn read(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
@@ -48,27 +53,7 @@ impl<'a> Live<'a> {
 /// The module files of a copy.
 pub(super) struct Files<'a>(pub(super) &'a Copied);
 
-impl Files<'_> {
-    /// The outer frames of the thread that the copy is of, with their registers.
-    ///
-    /// # Errors
-    ///
-    /// It has died.
-    pub(super) fn outer_frames(
-        &self,
-        thread: &Stopped,
-        live: &Live<'_>,
-        tables: &mut TableCache,
-        limit: usize,
-    ) -> Result<OuterFrames, String> {
-        let registers = thread.registers().map_err(|error| error.to_string())?;
-        let Copied { capture, maps, .. } = self.0;
-        let mut unwinder = Unwinder::new(maps, &capture.facts.modules, None, self, tables);
-        Ok(unwinder.outer_frames(&registers, live, limit))
-    }
-}
-
-impl MemorySource for Live<'_> {
+impl MemorySource for Live {
     fn word(&self, address: u64, size: usize) -> Option<u64> {
         let mut bytes = [0; 8];
         let bytes = bytes.get_mut(..size)?;

@@ -1,16 +1,12 @@
 //! Whether a fault can become an error of its program, worked out from the thread's stack in place.
 
-use crate::capture::fault::Copied;
 use crate::isolate::throw::{NotRaised, Program, Raised, Scene};
 use crate::policy::{Decision, Walk};
-use crate::sys::memory::Memory;
 
 use super::Tracer;
+use super::decision::Looked;
 use super::hold::Held;
-use super::source::{Files, Live};
-
-/// The most frames that are followed.
-const MAX_FRAMES: usize = 128;
+use super::source::Files;
 
 /// What became of a thread that was to go on elsewhere.
 pub(super) enum Attempt<T> {
@@ -32,25 +28,11 @@ impl<T> Attempt<T> {
 }
 
 impl Tracer {
-    /// Puts a thread in front of an error of its own language with that text.
-    ///
-    /// `lock`: one that it holds, which is to be released on the way.
-    pub(super) fn raise(
-        &mut self,
-        held: Held,
-        copied: &Copied,
-        text: &str,
-        lock: Option<&str>,
-    ) -> Attempt<Raised> {
-        let Copied { capture, .. } = copied;
-        let source = Files(copied);
-        let memory = Memory::open(held.tid());
-        let live = Live::new(&memory);
-        let tables = &mut self.examiner.tables;
-        let outer = match source.outer_frames(held.thread(), &live, tables, MAX_FRAMES) {
-            Ok(outer) => outer,
-            Err(why) => return Attempt::Refused(held, why),
-        };
+    /// Puts a thread in front of an error of its own language with that text. Locks that it holds are to be released on
+    /// the way.
+    pub(super) fn raise(&mut self, held: Held, looked: &Looked, text: &str) -> Attempt<Raised> {
+        let capture = &looked.copied.capture;
+        let source = Files(&looked.copied);
         let program = Program {
             process: held.process(),
             modules: &capture.facts.modules,
@@ -67,13 +49,13 @@ impl Tracer {
             let scene = Scene {
                 program,
                 maps,
-                memory: &memory,
-                live: &live,
+                memory: looked.live.memory(),
+                live: &looked.live,
                 python: capture.facts.python.as_ref(),
                 own_tid,
-                outer: &outer,
+                outer: &looked.examined.outer,
                 text,
-                lock,
+                lock: looked.locks.first().map(String::as_str),
             };
             match throwing.raise(thread, &scene, sites) {
                 Ok((thread, raised)) => (Some(thread), Ok(raised)),

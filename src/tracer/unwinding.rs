@@ -1,36 +1,31 @@
 //! Whether a thread can be unwound and ended, worked out from its stack in place.
 
 use crate::capture::Capture;
-use crate::capture::fault::Copied;
 use crate::capture::maps::{is_c_library, is_musl};
-use crate::diagnose::unwind::{Reading, TableCache, cleans_up, passage};
+use crate::diagnose::unwind::{Reading, cleans_up, passage};
 use crate::diagnose::{Image, ModuleSource};
 use crate::isolate::throw::{MAX_AREA, Program, Throwing};
 use crate::isolate::unwind;
-use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 
-use super::source::{Files, Live};
+use super::decision::Looked;
+use super::source::Files;
 
 /// The function that unwinds and ends the thread that calls it.
 const ENDS: &str = "pthread_exit";
-/// The most frames that are followed.
-const MAX_FRAMES: usize = 512;
 
-/// Puts the thread in front of pthread_exit(3). `lock`: one that it holds, which is to be released on the way.
+/// Puts the thread in front of pthread_exit(3). Locks that it holds are to be released on the way.
 ///
 /// # Errors
 ///
 /// Why that is not possible, as a clause of a sentence.
 pub(super) fn prepare(
     thread: &Stopped,
-    copied: &Copied,
+    looked: &Looked,
     throwing: &mut Throwing,
-    tables: &mut TableCache,
-    lock: Option<&str>,
 ) -> Result<(), String> {
-    let Copied { capture, .. } = copied;
-    let source = Files(copied);
+    let capture = &looked.copied.capture;
+    let source = Files(&looked.copied);
     let ends = ends(capture, &source)?;
     let personalities = throwing.cxx_personalities(&Program {
         process: capture.pid(),
@@ -43,17 +38,16 @@ pub(super) fn prepare(
     if modules.any(|module| module.file_name().starts_with("libunwind.so")) {
         return Err("a second unwinder, libunwind, is loaded, and pthread_exit uses libgcc_s".to_owned());
     }
-    let memory = Memory::open(thread.tid());
-    let live = Live::new(&memory);
-    let outer = source.outer_frames(thread, &live, tables, MAX_FRAMES)?;
-    let area = |address| memory.read_span(address, MAX_AREA);
+    let area = |address| looked.live.memory().read_span(address, MAX_AREA);
     let reading = Reading {
-        memory: &live,
+        memory: &looked.live,
         area: &area,
     };
-    let from = passage(&outer, &personalities, reading)?;
+    let outer = &looked.examined.outer;
+    let from = passage(outer, &personalities, reading)?;
     let last = outer.frames.len().saturating_sub(1);
-    if let Some(lock) = lock.filter(|_| !cleans_up(&outer, from, last, reading)) {
+    let lock = looked.kept.as_deref();
+    if let Some(lock) = lock.filter(|_| !cleans_up(outer, from, last, reading)) {
         return Err(format!("{lock}, and no destructor on the way would release it"));
     }
     unwind::prepare(thread, &outer.frames[from], ends).map_err(|error| error.to_string())
