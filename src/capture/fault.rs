@@ -148,7 +148,7 @@ impl<'a> Copying<'a> {
             subject,
             options,
             capture,
-            memory: Memory::open(subject.tid),
+            memory: Memory::of(subject.tid),
             maps: Maps::default(),
             files: Vec::new(),
             ledger: Ledger(Instant::now()),

@@ -102,7 +102,7 @@ mod tests {
         });
         let own = std::process::id() as i32;
         let maps = Maps::parse(&std::fs::read("/proc/self/maps").unwrap());
-        capture.copy_interrupted_stacks(&Memory::open(Tid(own)), &maps, &ReportOptions::default());
+        capture.copy_interrupted_stacks(&Memory::of(Tid(own)), &maps, &ReportOptions::default());
         let range = &capture.facts.memory[0];
         assert_eq!(range.purpose, Purpose::InterruptedStack);
         let at = (target - range.start) as usize;

@@ -192,7 +192,7 @@ mod tests {
         let mut capture = Capture::default();
         let auxv = std::fs::read("/proc/self/auxv").unwrap();
         capture.facts.process.auxv = Some(capture.keep(&auxv));
-        (capture, Memory::open(Tid(std::process::id() as i32)))
+        (capture, Memory::of(Tid(std::process::id() as i32)))
     }
 
     fn texts(capture: &Capture) -> Vec<String> {

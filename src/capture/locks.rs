@@ -12,7 +12,7 @@ use crate::sys::regs::GeneralRegisters;
 use crate::sys::{Tid, robust};
 
 use super::maps::Maps;
-use super::{Blob, Capture, MemoryRange, Purpose};
+use super::{Capture, Purpose};
 
 /// How much is copied on each side of a lock's address; a condition variable's word is at most 44 bytes behind its start,
 /// and a rwlock takes 56.
@@ -29,7 +29,7 @@ const MAX_HELD: usize = 64;
 const STACK_SEARCHED: usize = 64 << 10;
 /// How much static data and heap is searched for locks that it holds; about 1 ms.
 const MEMORY_SEARCHED: usize = 4 << 20;
-/// The longest piece of that which is read at once.
+/// How much of that is read at once.
 const PIECE: usize = 256 << 10;
 const WORD: usize = 8;
 
@@ -80,21 +80,9 @@ impl Capture {
     }
 
     fn copy_around_locks(&mut self, memory: &Memory, addresses: Vec<u64>) {
-        let spans: Vec<Span> = addresses.iter().map(|address| around(*address)).collect();
-        let mut offset = self.bytes.len() as u64;
-        let sizes = memory.read(&spans, &mut self.bytes);
-        for ((address, span), size) in addresses.into_iter().zip(spans).zip(sizes) {
-            let data = Blob {
-                offset,
-                len: size as u64,
-            };
-            offset += data.len;
-            self.facts.memory.push(MemoryRange {
-                purpose: Purpose::Lock(address),
-                start: span.start,
-                data,
-            });
-        }
+        let wanted = addresses.into_iter();
+        let wanted = wanted.map(|address| (Purpose::Lock(address), around(address)));
+        self.copy_ranges(memory, wanted.collect());
     }
 }
 
@@ -193,17 +181,21 @@ impl Held {
 
     /// Looks through the writable data of the program and its libraries, and the heap.
     fn search_static_data(&mut self, memory: &Memory, maps: &Maps) {
-        let mut left = MEMORY_SEARCHED;
+        let mut pieces = pieces(maps.static_data(), MEMORY_SEARCHED).into_iter().peekable();
         let mut bytes = Vec::new();
-        for (low, high) in maps.static_data() {
-            let mut start = low;
-            while start < high && left > 0 && self.locks.len() < MAX_HELD {
-                let len = PIECE.min(left).min((high - start) as usize);
-                bytes.clear();
-                memory.read(&[Span { start, len }], &mut bytes);
-                self.search(start, &bytes, |_| true);
-                left -= len;
-                start += len as u64;
+        while pieces.peek().is_some() && self.locks.len() < MAX_HELD {
+            let mut left = PIECE;
+            let mut batch = Vec::new();
+            while let Some(piece) = pieces.next_if(|piece| piece.len <= left) {
+                left -= piece.len;
+                batch.push(piece);
+            }
+            bytes.clear();
+            let sizes = memory.read(&batch, &mut bytes);
+            let mut at = 0;
+            for (piece, size) in batch.iter().zip(sizes) {
+                self.search(piece.start, &bytes[at..at + size], |_| true);
+                at += size;
             }
         }
     }
@@ -224,6 +216,21 @@ impl Held {
             }
         }
     }
+}
+
+/// The first `most` bytes of these ranges, in pieces that can be read at once.
+fn pieces(ranges: impl IntoIterator<Item = (u64, u64)>, most: usize) -> Vec<Span> {
+    let mut left = most;
+    let mut pieces = Vec::new();
+    for (mut start, high) in ranges {
+        while start < high && left > 0 {
+            let len = PIECE.min(left).min((high - start) as usize);
+            pieces.push(Span { start, len });
+            left -= len;
+            start += len as u64;
+        }
+    }
+    pieces
 }
 
 fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {

@@ -83,51 +83,64 @@ impl Capture {
         maps: &Maps,
         registers: &GeneralRegisters,
     ) {
-        for (name, value) in registers.pointers() {
+        let pointed_to = registers.pointers().filter_map(|(name, value)| {
             let start = value.saturating_sub(BELOW) & !7;
-            self.copy_around(
-                memory,
-                maps,
-                value,
-                start,
-                AROUND,
-                Purpose::Register(name.to_owned()),
-            );
-        }
-        let pc = registers.pc();
-        self.copy_around(memory, maps, pc, pc.saturating_sub(CODE / 2), CODE, Purpose::Code);
+            let span = within_mapping(maps, value, start, AROUND)?;
+            Some((Purpose::Register(name.to_owned()), span))
+        });
+        let code = code_around(maps, registers.pc()).map(|span| (Purpose::Code, span));
+        self.copy_ranges(memory, pointed_to.chain(code).collect());
     }
 
     /// Copies the code around the program counter of an earlier fault.
     pub(super) fn copy_code(&mut self, memory: &Memory, maps: &Maps, pc: u64, purpose: Purpose) {
-        self.copy_around(memory, maps, pc, pc.saturating_sub(CODE / 2), CODE, purpose);
+        let code = code_around(maps, pc).map(|span| (purpose, span));
+        self.copy_ranges(memory, code.into_iter().collect());
     }
 
     /// Copies the vdso, which is a module without a file.
     pub(super) fn copy_vdso(&mut self, memory: &Memory, maps: &Maps) {
-        if let Some(vdso) = maps.iter().find(|mapping| mapping.name == "[vdso]") {
-            let bytes = memory.read_span(vdso.low, (vdso.high - vdso.low).min(MAX_VDSO) as usize);
-            let data = self.keep(&bytes);
-            self.facts.memory.push(MemoryRange {
-                purpose: Purpose::Vdso,
-                start: vdso.low,
-                data,
-            });
-        }
+        let vdso = maps.iter().find(|mapping| mapping.name == "[vdso]");
+        let whole = vdso.map(|vdso| Span {
+            start: vdso.low,
+            len: (vdso.high - vdso.low).min(MAX_VDSO) as usize,
+        });
+        let whole = whole.map(|span| (Purpose::Vdso, span));
+        self.copy_ranges(memory, whole.into_iter().collect());
     }
 
-    fn copy_around(&mut self, memory: &Memory, maps: &Maps, at: u64, start: u64, len: u64, purpose: Purpose) {
-        let Some(mapping) = maps.find(at).filter(|mapping| mapping.readable) else {
-            return;
-        };
-        let start = start.max(mapping.low);
-        let end = start.saturating_add(len).min(mapping.high);
-        let bytes = memory.read_span(start, (end - start) as usize);
-        if !bytes.is_empty() {
-            let data = self.keep(&bytes);
-            self.facts.memory.push(MemoryRange { purpose, start, data });
+    /// Copies ranges, each for its purpose, as far as they are there.
+    pub(super) fn copy_ranges(&mut self, memory: &Memory, wanted: Vec<(Purpose, Span)>) {
+        let spans: Vec<Span> = wanted.iter().map(|(_, span)| *span).collect();
+        let mut offset = self.bytes.len() as u64;
+        let sizes = memory.read(&spans, &mut self.bytes);
+        for ((purpose, Span { start, .. }), size) in wanted.into_iter().zip(sizes) {
+            let data = Blob {
+                offset,
+                len: size as u64,
+            };
+            offset += data.len;
+            if size > 0 {
+                self.facts.memory.push(MemoryRange { purpose, start, data });
+            }
         }
     }
+}
+
+/// Half of it on each side of a program counter.
+fn code_around(maps: &Maps, pc: u64) -> Option<Span> {
+    within_mapping(maps, pc, pc.saturating_sub(CODE / 2), CODE)
+}
+
+/// The part of a range that lies in the readable mapping of an address.
+fn within_mapping(maps: &Maps, address: u64, start: u64, len: u64) -> Option<Span> {
+    let mapping = maps.find(address).filter(|mapping| mapping.readable)?;
+    let start = start.max(mapping.low);
+    let end = start.saturating_add(len).min(mapping.high);
+    Some(Span {
+        start,
+        len: (end - start) as usize,
+    })
 }
 
 /// The part of a stack to copy, and the mapping it lies in.

@@ -172,7 +172,7 @@ mod tests {
     use crate::sys::Tid;
 
     fn own_memory() -> Memory {
-        Memory::open(Tid(std::process::id() as i32))
+        Memory::of(Tid(std::process::id() as i32))
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Capture {
             );
         }
         if let Some(through) = siblings.first() {
-            let memory = Memory::open(*through);
+            let memory = Memory::of(*through);
             self.describe_running(process, &siblings, &memory);
         }
     }
@@ -78,7 +78,7 @@ mod tests {
         let futex = libc::SYS_futex.to_string();
         let is_asleep = || {
             let mut capture = Capture::default();
-            capture.describe_running(process, &[tid, Tid(i32::MAX)], &Memory::open(tid));
+            capture.describe_running(process, &[tid, Tid(i32::MAX)], &Memory::of(tid));
             assert_eq!(capture.facts.threads.len(), 1);
             let call = capture.facts.threads[0].system_call?;
             let asleep = capture.get(call).starts_with(futex.as_bytes());

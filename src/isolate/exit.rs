@@ -18,7 +18,7 @@ pub fn prepare(thread: &Stopped, sites: &Sites) -> Result<(), Obstacle> {
         return Err(Obstacle::Filtered);
     }
     let registers = thread.registers()?;
-    let memory = Memory::open(thread.tid());
+    let memory = Memory::of(thread.tid());
     let landing = Landing::below(&registers, registers.sp(), thread.signal_mask()?, &memory, sites);
     let call = Call {
         number: libc::SYS_exit,

@@ -167,7 +167,7 @@ impl Failure {
 /// thread takes that, and afterwards everything is in place for the way back.
 fn prepare(thread: &Stopped, process: Pid, sites: &Sites, call: Call) -> Result<Context, Obstacle> {
     let before = Context::of(thread)?;
-    let memory = Memory::open(thread.tid());
+    let memory = Memory::of(thread.tid());
     check(thread, &memory, before.registers.pc())?;
     let landing = Landing::below(
         &before.registers,

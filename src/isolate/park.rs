@@ -43,7 +43,7 @@ pub fn prepare(thread: &Stopped, sites: &Sites, maps: &Maps) -> Result<Context, 
     }
     let before = Context::of(thread)?;
     let registers = &before.registers;
-    let memory = Memory::open(thread.tid());
+    let memory = Memory::of(thread.tid());
     let value = read_word(&memory, word(sites)).ok_or(Obstacle::NoStack)?;
     let sp = stack_with_room(maps, registers.sp()).ok_or(Obstacle::NoStack)?;
     let landing = Landing::below(registers, sp, before.mask, &memory, sites);

@@ -19,7 +19,7 @@ use super::inject::Obstacle;
 /// Puts a thread that stands in front of its signal behind the call that `frame` made. It takes effect when the thread
 /// is let go on without the signal; until then, the signal is what it takes if we end.
 pub fn prepare(thread: &Stopped, frame: &OuterFrame, value: u64) -> Result<(), Obstacle> {
-    let memory = Memory::open(thread.tid());
+    let memory = Memory::of(thread.tid());
     Call::from(thread, frame, &memory)?.finish(thread, value)
 }
 

@@ -173,7 +173,7 @@ mod tests {
     use crate::sys::Tid;
 
     fn own() -> (Memory, Maps) {
-        let memory = Memory::open(Tid(std::process::id() as i32));
+        let memory = Memory::of(Tid(std::process::id() as i32));
         (memory, Maps::parse(&std::fs::read("/proc/self/maps").unwrap()))
     }
 

@@ -129,7 +129,7 @@ fn end(thread: &Stopped, sites: &Sites) -> Result<Landing, NotCopied> {
     let way_back = sites.way_back.ok_or(NotCopied::NoEnd)?;
     let registers = thread.registers().map_err(Obstacle::from)?;
     let exit = registers.at_system_call(way_back.call, libc::SYS_exit_group as u64, [0; 6], 0);
-    let memory = Memory::open(thread.tid());
+    let memory = Memory::of(thread.tid());
     let below = registers.sp().saturating_sub(BELOW);
     let landing = Landing::below(&exit, below, ALL_SIGNALS, &memory, sites);
     landing.has_stack().then_some(landing).ok_or(NotCopied::NoRoom)

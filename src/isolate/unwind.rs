@@ -16,6 +16,6 @@ const PTHREAD_CANCELED: u64 = u64::MAX;
 
 /// Puts a thread that stands in front of its signal in front of pthread_exit(3), which is at `function`, instead.
 pub fn prepare(thread: &Stopped, frame: &OuterFrame, function: u64) -> Result<(), Obstacle> {
-    let memory = Memory::open(thread.tid());
+    let memory = Memory::of(thread.tid());
     Call::from(thread, frame, &memory)?.enter(thread, function, &[PTHREAD_CANCELED])
 }

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use super::Tid;
 
@@ -28,16 +29,17 @@ pub struct Span {
 #[derive(Debug)]
 pub struct Memory {
     tid: Tid,
-    file: Option<File>,
+    /// `/proc/TID/mem`, opened when the first page needs it.
+    file: OnceLock<Option<File>>,
 }
 
 impl Memory {
-    /// Opens the memory that `tid` runs on. Without the right to open `/proc/TID/mem` only what
+    /// The memory that `tid` runs on. Without the right to open `/proc/TID/mem` only what
     /// `process_vm_readv(2)` grants is readable.
-    pub fn open(tid: Tid) -> Self {
+    pub fn of(tid: Tid) -> Self {
         Self {
             tid,
-            file: File::open(format!("/proc/{tid}/mem")).ok(),
+            file: OnceLock::new(),
         }
     }
 
@@ -160,9 +162,11 @@ impl Memory {
         if read == page.len() as isize {
             return Ok(());
         }
-        match &self.file {
+        let refused = io::Error::last_os_error();
+        let open = || File::open(format!("/proc/{}/mem", self.tid)).ok();
+        match self.file.get_or_init(open) {
             Some(file) => file.read_exact_at(page, address),
-            None => Err(io::Error::last_os_error()),
+            None => Err(refused),
         }
     }
 }
@@ -172,7 +176,7 @@ mod tests {
     use super::*;
 
     fn own() -> Memory {
-        Memory::open(Tid(std::process::id() as i32))
+        Memory::of(Tid(std::process::id() as i32))
     }
 
     #[test]

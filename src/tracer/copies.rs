@@ -57,7 +57,7 @@ impl Tracer {
             refuse(&mut copied.capture, &reason);
             return Some(fault);
         }
-        let memory = Memory::open(fault.thread.tid());
+        let memory = Memory::of(fault.thread.tid());
         let Some(sites) = self.sites.find(&memory, &copied.maps) else {
             refuse(
                 &mut copied.capture,

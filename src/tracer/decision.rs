@@ -62,7 +62,7 @@ impl Tracer {
         let diagnosis = diagnose::diagnose(&copied.capture, &copied.maps, &NoModules);
         let place = Place::of(&copied);
         let raised = facts(fault, names).raised_by_itself;
-        let live = Live::new(Memory::open(fault.thread.tid()));
+        let live = Live::new(Memory::of(fault.thread.tid()));
         let mut examined = self.examiner.examine(&fault.thread, &copied, &live, raised);
         let mut notes = std::mem::take(&mut examined.notes);
         let held_locks = dangers::locks(&copied.capture, fault.thread.tid());
@@ -137,7 +137,7 @@ impl Tracer {
             return self.tell_settled(incident, process, decision, again);
         }
         copied.capture.facts.pause.faulting_us = micros(held.since_fault());
-        let sites = self.sites.find(&Memory::open(held.tid()), held.maps());
+        let sites = self.sites.find(&Memory::of(held.tid()), held.maps());
         let verdict = held.verdict();
         self.hold(held, sites, incident.as_ref().map(|incident| incident.number));
         let Some(mut incident) = incident else {

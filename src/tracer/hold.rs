@@ -163,7 +163,7 @@ impl Held {
 
     pub(super) fn find_sites(&mut self, finder: &mut Finder) {
         if self.sites.is_none() {
-            self.sites = finder.find(&Memory::open(self.tid()), &self.maps);
+            self.sites = finder.find(&Memory::of(self.tid()), &self.maps);
         }
     }
 
@@ -241,7 +241,7 @@ impl Held {
         if self.is_dead() {
             return Some(End::Died);
         }
-        let memory = Memory::open(self.tid());
+        let memory = Memory::of(self.tid());
         let waiters = watch::waiters(self.process(), self.tid(), &memory);
         self.next_look = now + BETWEEN_LOOKS.max(began.elapsed() * LOOK_SHARE);
         let frees = self.ends();

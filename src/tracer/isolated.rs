@@ -130,7 +130,7 @@ fn find_waiters(threads: &mut [IsolatedThread]) {
     }
     for (process, owners) in owners {
         let left = LONGEST_LOOK.saturating_sub(began.elapsed());
-        for (owner, waiter) in waiters_for(process, &owners, &Memory::open(owners[0]), left) {
+        for (owner, waiter) in waiters_for(process, &owners, &Memory::of(owners[0]), left) {
             let owner = threads
                 .iter_mut()
                 .filter(there)

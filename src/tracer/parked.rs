@@ -97,7 +97,7 @@ impl Tracer {
         let known = self.isolated.sleeper(tid).map(|known| known.thread.process);
         let process = known.or_else(|| self.engine.process_of(tid))?;
         let maps = Maps::parse(&fs::read(format!("/proc/{process}/task/{tid}/maps")).ok()?);
-        let sites = self.sites.find(&Memory::open(tid), &maps)?;
+        let sites = self.sites.find(&Memory::of(tid), &maps)?;
         if known.is_none() {
             let call = SystemCall::parse(&fs::read(format!("/proc/{process}/task/{tid}/syscall")).ok()?)?;
             if !park::seems_asleep(&call, &sites) {

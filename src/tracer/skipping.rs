@@ -15,7 +15,7 @@ const TWO_LONGEST: usize = 30;
 impl Tracer {
     /// Puts a thread behind the instruction that faulted; says which that was.
     pub(super) fn skip(&mut self, held: Held) -> Attempt<String> {
-        let memory = Memory::open(held.tid());
+        let memory = Memory::of(held.tid());
         let found = held
             .thread()
             .registers()

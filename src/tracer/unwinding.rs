@@ -4,7 +4,7 @@ use crate::capture::Capture;
 use crate::capture::maps::{is_c_library, is_musl};
 use crate::diagnose::unwind::{Reading, cleans_up, passage};
 use crate::diagnose::{Image, ModuleSource};
-use crate::isolate::throw::{MAX_AREA, Program, Throwing};
+use crate::isolate::throw::{Program, Throwing, read_area};
 use crate::isolate::unwind;
 use crate::sys::ptrace::Stopped;
 
@@ -38,7 +38,8 @@ pub(super) fn prepare(
     if modules.any(|module| module.file_name().starts_with("libunwind.so")) {
         return Err("a second unwinder, libunwind, is loaded, and pthread_exit uses libgcc_s".to_owned());
     }
-    let area = |address| looked.live.memory().read_span(address, MAX_AREA);
+    let maps = &looked.copied.maps;
+    let area = |address| read_area(looked.live.memory(), maps, address);
     let reading = Reading {
         memory: &looked.live,
         area: &area,

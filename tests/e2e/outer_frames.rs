@@ -84,7 +84,7 @@ impl Held {
     }
 
     fn memory(&self) -> Live {
-        Live(Memory::open(self.thread.tid()))
+        Live(Memory::of(self.thread.tid()))
     }
 
     /// The outer frames, by an unwinder that `look` may ask more.

@@ -102,7 +102,7 @@ const FREEZE: Duration = Duration::from_secs(5);
 fn sites(pid: i32) -> Sites {
     let maps = Maps::parse(&std::fs::read(format!("/proc/{pid}/maps")).unwrap());
     Finder::default()
-        .find(&Memory::open(Tid(pid)), &maps)
+        .find(&Memory::of(Tid(pid)), &maps)
         .expect("code that enters the kernel")
 }
 

@@ -34,7 +34,7 @@ use python::Python;
 use rust::Rust;
 
 /// The most that is read of one function's data area, bytes.
-pub const MAX_AREA: usize = 32 << 10;
+const MAX_AREA: u64 = 32 << 10;
 /// The longest text of an error, bytes.
 const MAX_TEXT: usize = 512;
 
@@ -153,7 +153,7 @@ impl Throwing {
 impl Scene<'_> {
     /// Has `look` read the thread's frames.
     fn reading<T>(&self, look: impl FnOnce(Reading<'_>) -> T) -> T {
-        let area = |address| self.memory.read_span(address, MAX_AREA);
+        let area = |address| read_area(self.memory, self.maps, address);
         look(Reading {
             memory: self.live,
             area: &area,
@@ -219,6 +219,12 @@ impl Scene<'_> {
         }
         Ok(())
     }
+}
+
+/// A function's data area, which says nothing of its own size: as much as there may be of it.
+pub fn read_area(memory: &Memory, maps: &Maps, address: u64) -> Vec<u8> {
+    let high = maps.find(address).map_or(address, |mapping| mapping.high);
+    memory.read_span(address, (high - address).min(MAX_AREA) as usize)
 }
 
 impl NotRaised {

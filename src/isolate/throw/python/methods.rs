@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_method_is_its_address_between_a_name_and_flags() {
-        let memory = Memory::open(Tid(std::process::id() as i32));
+        let memory = Memory::of(Tid(std::process::id() as i32));
         let (name, no_name) = (c"parse", c"not a name");
         let function = 0x1234_5678_9abc;
         let found = |name: u64, flags: u64| {

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn equal_texts_lie_in_one_place_and_the_rest_of_the_memory_is_for_short_ones() {
-        let memory = Memory::open(Tid(std::process::id() as i32));
+        let memory = Memory::of(Tid(std::process::id() as i32));
         let mut room = vec![0_u8; SIZE as usize];
         let start = room.as_mut_ptr() as u64;
         let mut area = Area {
