@@ -6,6 +6,9 @@
 //!
 //! The tables are the process's: their sizes, counts and pointers are believed only as far as they fit bounds.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use gimli::{
     BaseAddresses, CieOrFde, DebugFrame, EhFrame, EndianSlice, FrameDescriptionEntry, LittleEndian,
     UnwindSection,
@@ -25,6 +28,8 @@ const USUAL_HEADER: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
 /// Bytes of such a header in front of its table, and of an entry in that.
 const HEADER: usize = 12;
 const ENTRY: usize = 8;
+/// Places of which it is remembered whether a signal trampoline is there.
+const MAX_TRAMPOLINES: usize = 4096;
 
 /// How entries are read: from a slice of a table.
 pub(super) type Slice<'t> = EndianSlice<'t, LittleEndian>;
@@ -38,6 +43,8 @@ pub struct Tables {
     address: u64,
     kind: Kind,
     index: Index,
+    /// Whether a signal trampoline is at these file offsets.
+    trampolines: RefCell<HashMap<u64, bool, fnv::FnvBuildHasher>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +78,7 @@ impl Tables {
             address: 0,
             kind: Kind::EhFrame,
             index: Index::Own(Vec::new()),
+            trampolines: RefCell::default(),
         };
         if tables.read_by_header(image).unwrap_or(false) {
             return Ok(tables);
@@ -96,6 +104,7 @@ impl Tables {
             address: 0,
             kind: Kind::EhFrame,
             index: Index::Own(Vec::new()),
+            trampolines: RefCell::default(),
         }
     }
 
@@ -111,6 +120,20 @@ impl Tables {
         self.segments
             .iter()
             .find_map(|segment| segment.offset_of(address))
+    }
+
+    /// Whether a signal trampoline is at a file offset; `look` finds out where that was not asked before.
+    pub(super) fn is_trampoline(&self, offset: u64, look: impl FnOnce() -> bool) -> bool {
+        let known = self.trampolines.borrow().get(&offset).copied();
+        known.unwrap_or_else(|| {
+            let is = look();
+            let mut trampolines = self.trampolines.borrow_mut();
+            if trampolines.len() >= MAX_TRAMPOLINES {
+                trampolines.clear();
+            }
+            trampolines.insert(offset, is);
+            is
+        })
     }
 
     /// Whether an address in the file's own numbering is one of the tables themselves.

@@ -63,7 +63,6 @@ pub struct Unwinder<'a> {
     cache: &'a mut TableCache,
     tables: HashMap<Owner, Rc<Tables>>,
     rows: HashMap<(Owner, u64), Option<Rc<Found>>, fnv::FnvBuildHasher>,
-    trampolines: HashMap<u64, bool, fnv::FnvBuildHasher>,
     context: UnwindContext<usize>,
     interpreted: usize,
     beginnings: HashMap<usize, Beginnings>,
@@ -107,7 +106,6 @@ impl<'a> Unwinder<'a> {
             cache,
             tables,
             rows: HashMap::default(),
-            trampolines: HashMap::default(),
             context: UnwindContext::new(),
             interpreted: 0,
             beginnings: HashMap::new(),
@@ -353,13 +351,18 @@ impl<'a> Unwinder<'a> {
     }
 
     fn is_trampoline(&mut self, pc: u64, memory: &dyn MemorySource) -> bool {
-        if let Some(known) = self.trampolines.get(&pc) {
-            return *known;
+        let Some(range) = self.code.find(pc).copied() else {
+            return false;
+        };
+        let tables = self.tables_of(range.owner);
+        let look = || {
+            let bytes = self.code_bytes::<TRAMPOLINE>(pc, memory);
+            machine::is_signal_trampoline(&bytes.unwrap_or_default())
+        };
+        match tables {
+            Some(tables) => tables.is_trampoline(range.file_offset(pc), look),
+            None => look(),
         }
-        let is =
-            machine::is_signal_trampoline(&self.code_bytes::<TRAMPOLINE>(pc, memory).unwrap_or_default());
-        self.trampolines.insert(pc, is);
-        is
     }
 
     fn follows_call(&self, address: u64, memory: &dyn MemorySource) -> bool {
