@@ -14,23 +14,25 @@ use super::maps::{Mapping, Maps};
 
 impl Capture {
     /// Opens the process's `/tmp`, where programs that generate code leave its names, if there is such code; and its
-    /// root, if that is in another mount namespace than ours.
-    pub(super) fn open_directories(&mut self, tid: Tid, maps: &Maps, files: &mut Vec<File>) {
+    /// root, if that is in another mount namespace than ours. `before`: how many descriptors are before them.
+    pub(super) fn open_directories(&mut self, tid: Tid, maps: &Maps, before: usize) -> Vec<File> {
+        let mut opened = Vec::new();
         if maps.iter().any(is_generated) {
-            self.facts.process.tmp = self.open_directory(tid, "/tmp", files);
+            self.facts.process.tmp = self.open_directory(tid, "/tmp", before, &mut opened);
         }
         if is_elsewhere(tid) {
-            self.facts.process.root = self.open_directory(tid, "/", files);
+            self.facts.process.root = self.open_directory(tid, "/", before, &mut opened);
             // The mounts below the root last as long as somebody has the namespace open.
-            files.extend(File::open(format!("/proc/{tid}/ns/mnt")));
+            opened.extend(File::open(format!("/proc/{tid}/ns/mnt")));
         }
+        opened
     }
 
-    fn open_directory(&mut self, tid: Tid, name: &str, files: &mut Vec<File>) -> Option<u32> {
+    fn open_directory(&mut self, tid: Tid, name: &str, before: usize, opened: &mut Vec<File>) -> Option<u32> {
         match place(&format!("/proc/{tid}/root{name}")) {
             Ok(directory) => {
-                files.push(directory);
-                u32::try_from(files.len() - 1).ok()
+                opened.push(directory);
+                u32::try_from(before + opened.len() - 1).ok()
             }
             Err(error) => {
                 self.miss(format!("the process's {name}"), error);
@@ -69,19 +71,15 @@ mod tests {
     fn our_own_directories_are_opened_where_they_are_wanted() {
         let own = Tid(std::process::id() as i32);
         let mut capture = Capture::default();
-        let mut files = Vec::new();
-        capture.open_directories(
-            own,
-            &Maps::parse(&fs::read("/proc/self/maps").unwrap()),
-            &mut files,
-        );
+        let maps = Maps::parse(&fs::read("/proc/self/maps").unwrap());
+        assert_eq!(capture.open_directories(own, &maps, 2).len(), 0);
         assert_eq!(
             (capture.facts.process.tmp, capture.facts.process.root),
             (None, None)
         );
         let generated = Maps::parse(b"7f0000000000-7f0000001000 rwxp 00000000 00:00 0 [anon:jit]\n");
-        capture.open_directories(own, &generated, &mut files);
-        assert_eq!((capture.facts.process.tmp, files.len()), (Some(0), 1));
+        assert_eq!(capture.open_directories(own, &generated, 2).len(), 1);
+        assert_eq!(capture.facts.process.tmp, Some(2));
         assert_eq!(capture.facts.missing, []);
     }
 }

@@ -1,6 +1,6 @@
 //! One fault, or one process on demand, copied whole: what is taken in which order while threads are held.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,13 +10,13 @@ use crate::sys::ptrace::Stopped;
 use crate::sys::regs::{EXTENDED_SET, FP_OF_EXTENDED_SET, GeneralRegisters, NT_PRFPREG, NT_PRSTATUS};
 use crate::sys::signal::SigInfo;
 use crate::sys::wait::Stop;
-use crate::sys::{Pid, SigNo, StartTime, Tid};
+use crate::sys::{Pid, SigNo, StartTime, Tid, tasks};
 
 use super::freeze::Frozen;
 use super::maps::Maps;
 use super::withheld::Marks;
 use super::{
-    Blob, Capture, FaultFacts, Kind, ModuleFile, Phase, Precursor, Purpose, ThreadFacts, abort_message,
+    Blob, Capture, FaultFacts, Kind, ModuleFiles, Phase, Precursor, Purpose, ThreadFacts, abort_message,
 };
 
 /// What is copied.
@@ -38,6 +38,18 @@ pub struct Subject<'a> {
     pub handled: Option<Handled<'a>>,
     /// When the stop was seen.
     pub seen: Instant,
+    /// The thread's id in its own pid namespace, where that is another.
+    pub inner_tid: Option<Tid>,
+}
+
+impl Subject<'_> {
+    /// The registers of the thread that took the signal, among those of all.
+    fn registers<'r>(&self, of_all: &'r [(usize, GeneralRegisters)]) -> Option<&'r GeneralRegisters> {
+        let first = of_all.first().filter(|(place, _)| *place == 0);
+        first
+            .filter(|_| self.thread.is_some())
+            .map(|(_, general)| general)
+    }
 }
 
 /// A hardware fault that the program's own handler took.
@@ -55,13 +67,15 @@ pub struct Handled<'a> {
     pub seen: Instant,
 }
 
-/// A copy, and what was opened for it in the order of the descriptor numbers: files of its modules, directories.
+/// A copy, and what was opened for it.
 #[derive(Debug, Default)]
 pub struct Copied {
     /// The copy.
     pub capture: Capture,
-    /// Open files and directories.
-    pub files: Vec<File>,
+    /// The files of its modules.
+    pub modules: ModuleFiles,
+    /// Directories of the process.
+    directories: Vec<File>,
     /// The memory map of the process.
     pub maps: Maps,
     /// A copy of the whole process, where its core is to hold more.
@@ -76,6 +90,16 @@ impl Copied {
         if let Some(marks) = self.marks.take() {
             self.capture.withhold_marked(marks);
         }
+    }
+
+    /// How many files and directories are open for it.
+    pub fn open_files(&self) -> usize {
+        self.modules.open() + self.directories.len()
+    }
+
+    /// The files and directories that are open for it, in the order of the descriptor numbers.
+    pub fn into_files(self) -> impl Iterator<Item = File> {
+        self.modules.into_open().chain(self.directories)
     }
 }
 
@@ -111,7 +135,11 @@ pub fn copy(subject: &Subject<'_>, frozen: &mut Frozen, options: &ReportOptions)
         marks = marks.begin();
     }
     let mut copying = Copying::begin(subject, options);
-    copying.copy_threads(&frozen.threads);
+    let registers = copying.copy_threads(&frozen.threads);
+    copying.copy_status();
+    copying.copy_locks(&registers);
+    copying.open_modules();
+    copying.copy_reason(&registers);
     copying.copy_process(frozen);
     copying.end(Some(marks))
 }
@@ -119,7 +147,9 @@ pub fn copy(subject: &Subject<'_>, frozen: &mut Frozen, options: &ReportOptions)
 /// Copies of a stopped thread what a decision about it needs: for a fault that is not recorded.
 pub fn copy_for_decision(subject: &Subject<'_>, options: &ReportOptions) -> Copied {
     let mut copying = Copying::begin(subject, options);
-    copying.copy_threads(&[]);
+    let registers = copying.copy_threads(&[]);
+    copying.copy_locks(&registers);
+    copying.copy_reason(&registers);
     copying.end(None)
 }
 
@@ -130,7 +160,8 @@ struct Copying<'a> {
     capture: Capture,
     memory: Memory,
     maps: Maps,
-    files: Vec<File>,
+    modules: ModuleFiles,
+    directories: Vec<File>,
     ledger: Ledger,
 }
 
@@ -143,6 +174,7 @@ impl<'a> Copying<'a> {
             Kind::Capture
         };
         capture.facts.time_us = wall_clock(subject.seen);
+        capture.facts.process.pid = subject.process.0;
         capture.facts.process.start_time = subject.start.0;
         Self {
             subject,
@@ -150,21 +182,23 @@ impl<'a> Copying<'a> {
             capture,
             memory: Memory::of(subject.tid),
             maps: Maps::default(),
-            files: Vec::new(),
+            modules: ModuleFiles::default(),
+            directories: Vec::new(),
             ledger: Ledger(Instant::now()),
         }
     }
 
-    /// Registers, stacks, the memory that they lead to, the files of its code, and what its interpreter knows.
-    fn copy_threads(&mut self, others: &[(Stopped, Stop)]) {
+    /// Registers, stacks, and the memory that they lead to. Returns the registers, those of the faulting thread first.
+    fn copy_threads(&mut self, others: &[(Stopped, Stop)]) -> Vec<(usize, GeneralRegisters)> {
         let Self {
             subject,
             options,
             capture,
             memory,
             maps,
-            files,
+            modules,
             ledger,
+            ..
         } = self;
         let (process, tid) = (subject.process, subject.tid);
         let mut registers = Vec::with_capacity(others.len() + 1);
@@ -183,32 +217,64 @@ impl<'a> Copying<'a> {
         capture.copy_interrupted_stacks(memory, maps, options);
         ledger.close(capture, "stacks");
 
-        let faulting = registers
-            .first()
-            .filter(|(place, _)| *place == 0 && subject.thread.is_some())
-            .map(|(_, general)| general);
-        if let Some(general) = faulting {
+        if let Some(general) = subject.registers(&registers) {
             capture.copy_around_registers(memory, maps, general);
         }
-        capture.copy_vdso(memory, maps);
         ledger.close(capture, "memory");
 
-        capture.copy_status(process);
-        capture.note_inner_ids(process);
-        capture.note_restarted_calls(memory, &registers);
-        capture.copy_locks(memory, &registers);
-        if let Some(general) = faulting {
+        *modules = capture.list_modules(process, tid, maps);
+        if let (Some(inner), Some(thread)) = (subject.inner_tid, capture.facts.threads.first_mut()) {
+            thread.inner_tid = Some(inner);
+        }
+        registers
+    }
+
+    /// What /proc says of the process, and by it of the ids of all threads.
+    fn copy_status(&mut self) {
+        let process = self.subject.process;
+        self.capture.copy_vdso(&self.memory, &self.maps);
+        self.capture.copy_status(process);
+        self.capture.note_inner_ids();
+        self.ledger.close(&mut self.capture, "status");
+    }
+
+    fn copy_locks(&mut self, registers: &[(usize, GeneralRegisters)]) {
+        let Self {
+            subject,
+            capture,
+            memory,
+            maps,
+            ledger,
+            ..
+        } = self;
+        capture.note_restarted_calls(memory, registers);
+        capture.copy_locks(memory, registers);
+        if let Some(general) = subject.registers(registers) {
             capture.copy_held_locks(memory, maps, general);
         }
         ledger.close(capture, "locks");
+    }
 
-        *files = capture.open_modules(process, tid, maps);
-        ledger.close(capture, "modules");
+    fn open_modules(&mut self) {
+        self.capture.open_modules(&self.modules);
+        self.ledger.close(&mut self.capture, "modules");
+    }
 
-        capture.copy_fault(subject, memory, maps, faulting, files);
+    /// What the C library, the language and the interpreter know of the fault.
+    fn copy_reason(&mut self, registers: &[(usize, GeneralRegisters)]) {
+        let Self {
+            subject,
+            capture,
+            memory,
+            maps,
+            modules,
+            ledger,
+            ..
+        } = self;
+        capture.copy_fault(subject, memory, maps, subject.registers(registers), modules);
         ledger.close(capture, "fault");
 
-        capture.copy_python(memory, files);
+        capture.copy_python(memory, modules);
         ledger.close(capture, "interpreter");
     }
 
@@ -220,11 +286,12 @@ impl<'a> Copying<'a> {
             capture,
             memory,
             maps,
-            files,
+            modules,
+            directories,
             ledger,
         } = self;
         let (process, tid) = (subject.process, subject.tid);
-        capture.open_directories(tid, maps, files);
+        *directories = capture.open_directories(tid, maps, modules.open());
         capture.copy_process(process, tid, options);
         ledger.close(capture, "process");
 
@@ -244,7 +311,8 @@ impl<'a> Copying<'a> {
     fn end(self, marks: Option<Marks>) -> Copied {
         Copied {
             capture: self.capture,
-            files: self.files,
+            modules: self.modules,
+            directories: self.directories,
             maps: self.maps,
             whole: None,
             marks,
@@ -299,7 +367,7 @@ impl Capture {
         memory: &Memory,
         maps: &Maps,
         registers: Option<&GeneralRegisters>,
-        files: &[File],
+        files: &ModuleFiles,
     ) {
         let Some(signal) = subject.signal else { return };
         let siginfo = subject.siginfo.map(|info| self.keep(info.as_bytes()));
@@ -314,9 +382,7 @@ impl Capture {
             }
         });
         let sender = subject.siginfo.and_then(|info| info.sender());
-        let sender_comm = sender
-            .and_then(|(pid, _)| fs::read(format!("/proc/{pid}/comm")).ok())
-            .map(|name| String::from_utf8_lossy(name.trim_ascii_end()).into_owned());
+        let sender_comm = sender.and_then(|(pid, _)| tasks::name(pid.leader()));
         let abort_message = (signal == SigNo::ABRT)
             .then(|| self.abort_message(memory, files))
             .flatten();
@@ -339,23 +405,13 @@ impl Capture {
         });
     }
 
-    fn abort_message(&mut self, memory: &Memory, files: &[File]) -> Option<Blob> {
+    fn abort_message(&mut self, memory: &Memory, files: &ModuleFiles) -> Option<Blob> {
         // A static program carries its own.
         let (module, file) = self
             .opened(files, abort_message::defines)
             .or_else(|| self.opened(files, |_| true))?;
         let text = abort_message::read(memory, module, file)?;
         Some(self.keep(&text))
-    }
-
-    /// The first module of a kind, if its file could be opened.
-    pub(super) fn opened<'a>(
-        &self,
-        files: &'a [File],
-        is_wanted: impl Fn(&ModuleFile) -> bool,
-    ) -> Option<(&ModuleFile, &'a File)> {
-        let module = self.facts.modules.iter().find(|module| is_wanted(module))?;
-        Some((module, files.get(module.descriptor? as usize)?))
     }
 }
 

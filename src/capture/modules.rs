@@ -4,9 +4,13 @@
 //! CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE (proc_pid_map_files(5)). Without those the path is followed inside the
 //! process's root, and the file is taken only if device and inode are those of the mapping: by its metadata, or where a
 //! file system has others for mappings, by a mapping of our own.
+//!
+//! What a report is to be made of is opened at once. A decision needs few of the files, and opens those when it comes to
+//! them; what is known of one by its metadata needs no opening at all.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -20,9 +24,79 @@ use super::{Capture, ModuleFile};
 /// The most mapped files that are listed and opened.
 const MAX_MODULES: usize = 1024;
 
+/// The files of a process's modules, each opened once, when it is asked for.
+#[derive(Debug, Default)]
+pub struct ModuleFiles(Vec<Late>);
+
+/// A file that is opened when it is asked for, by a mapping of it.
+#[derive(Debug)]
+struct Late {
+    pid: Pid,
+    tid: Tid,
+    mapping: Mapping,
+    opened: OnceCell<io::Result<File>>,
+}
+
+impl ModuleFiles {
+    /// The file of a module (it counts [`Facts::modules`](super::Facts::modules)).
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened, or the one at its path is another.
+    pub fn file(&self, module: usize) -> io::Result<&File> {
+        let file = self.late(module)?.file();
+        file.map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+
+    /// The metadata of a module's file.
+    ///
+    /// # Errors
+    ///
+    /// As of [`ModuleFiles::file`].
+    pub fn metadata(&self, module: usize) -> io::Result<Metadata> {
+        let late = self.late(module)?;
+        if late.opened.get().is_none()
+            && let Ok(metadata) = fs::metadata(late.exact_path())
+        {
+            return Ok(metadata);
+        }
+        self.file(module)?.metadata()
+    }
+
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        let opened = self.0.iter().filter_map(|late| late.opened.get());
+        opened.filter(|opened| opened.is_ok()).count()
+    }
+
+    /// Those that are open.
+    pub(super) fn into_open(self) -> impl Iterator<Item = File> {
+        self.0
+            .into_iter()
+            .filter_map(|late| late.opened.into_inner()?.ok())
+    }
+
+    fn late(&self, module: usize) -> io::Result<&Late> {
+        let absent = || io::Error::new(io::ErrorKind::NotFound, "there is no such module");
+        self.0.get(module).ok_or_else(absent)
+    }
+}
+
+impl Late {
+    fn file(&self) -> Result<&File, &io::Error> {
+        let open = || open_readable(&self.exact_path()).or_else(|_| open_by_path(self.tid, &self.mapping));
+        self.opened.get_or_init(open).as_ref()
+    }
+
+    fn exact_path(&self) -> String {
+        let Self { pid, mapping, .. } = self;
+        format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.low, mapping.high)
+    }
+}
+
 impl Capture {
-    /// Lists the mapped files with code, and opens them.
-    pub(super) fn open_modules(&mut self, pid: Pid, tid: Tid, maps: &Maps) -> Vec<File> {
+    /// Lists the mapped files with code.
+    pub(super) fn list_modules(&mut self, pid: Pid, tid: Tid, maps: &Maps) -> ModuleFiles {
         let mut places: HashMap<((u32, u32), u64), usize> = HashMap::new();
         let mut code: Vec<Option<Mapping>> = Vec::new();
         for mapping in maps.iter().filter(|mapping| mapping.inode != 0) {
@@ -50,17 +124,37 @@ impl Capture {
             );
             self.facts.modules.truncate(MAX_MODULES);
         }
-        let mut descriptors = Vec::new();
-        for (place, mapping) in code.iter().take(MAX_MODULES).enumerate() {
-            match open(pid, tid, mapping) {
-                Ok(file) => {
-                    self.facts.modules[place].descriptor = Some(descriptors.len() as u32);
-                    descriptors.push(file);
+        let late = |mapping| Late {
+            pid,
+            tid,
+            mapping,
+            opened: OnceCell::new(),
+        };
+        ModuleFiles(code.into_iter().take(MAX_MODULES).map(late).collect())
+    }
+
+    /// Opens the files of all modules, and notes their places among the descriptors.
+    pub(super) fn open_modules(&mut self, files: &ModuleFiles) {
+        let mut next = 0;
+        for (place, late) in files.0.iter().enumerate() {
+            match late.file() {
+                Ok(_) => {
+                    self.facts.modules[place].descriptor = Some(next);
+                    next += 1;
                 }
-                Err(error) => self.miss(format!("module {}", mapping.name), error),
+                Err(error) => self.miss(format!("module {}", late.mapping.name), error),
             }
         }
-        descriptors
+    }
+
+    /// The first module of a kind, if its file can be opened.
+    pub(super) fn opened<'a>(
+        &self,
+        files: &'a ModuleFiles,
+        is_wanted: impl Fn(&ModuleFile) -> bool,
+    ) -> Option<(&ModuleFile, &'a File)> {
+        let place = self.facts.modules.iter().position(is_wanted)?;
+        Some((self.facts.modules.get(place)?, files.file(place).ok()?))
     }
 }
 
@@ -74,11 +168,6 @@ fn module_of(mapping: &Mapping) -> ModuleFile {
         inode: mapping.inode,
         descriptor: None,
     }
-}
-
-fn open(pid: Pid, tid: Tid, mapping: &Mapping) -> io::Result<File> {
-    let exact = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.low, mapping.high);
-    open_readable(&exact).or_else(|_| open_by_path(tid, mapping))
 }
 
 fn open_by_path(tid: Tid, mapping: &Mapping) -> io::Result<File> {
@@ -130,8 +219,14 @@ mod tests {
         let pid = Pid(std::process::id() as i32);
         let maps = Maps::parse(&std::fs::read("/proc/self/maps").unwrap());
         let mut capture = Capture::default();
-        let descriptors = capture.open_modules(pid, pid.leader(), &maps);
-        assert_eq!(descriptors.len(), capture.facts.modules.len());
+        let files = capture.list_modules(pid, pid.leader(), &maps);
+        let metadata = files.metadata(0).unwrap();
+        assert_eq!(files.open(), 0, "its metadata need no open file");
+        assert_eq!(files.file(0).unwrap().metadata().unwrap().ino(), metadata.ino());
+        assert_eq!(files.open(), 1);
+        capture.open_modules(&files);
+        assert_eq!(files.open(), capture.facts.modules.len());
+        assert!(files.file(capture.facts.modules.len()).is_err());
         let libc = capture
             .facts
             .modules

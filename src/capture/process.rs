@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use wildmatch::WildMatch;
 
 use crate::config::{Cmdline, ReportOptions};
+use crate::sys::status::Status;
 use crate::sys::{Pid, Tid};
 
 use super::{Blob, Capture, OpenFile};
@@ -61,14 +62,17 @@ impl Capture {
     }
 
     /// Notes the threads' ids in their own pid namespace, where the status says that it is another one: locks hold those.
-    pub(super) fn note_inner_ids(&mut self, pid: Pid) {
-        let status = self.facts.process.status.map(|status| self.get(status));
-        if status.and_then(inner_id).is_none() {
+    pub(super) fn note_inner_ids(&mut self) {
+        let status = self
+            .facts
+            .process
+            .status
+            .map(|status| Status::parse(self.get(status)));
+        if status.and_then(|status| status.inner_tid).is_none() {
             return;
         }
         for thread in &mut self.facts.threads {
-            let status = read_bounded(&format!("/proc/{pid}/task/{}/status", thread.tid), MAX_FILE);
-            thread.inner_tid = status.ok().and_then(|status| inner_id(&status)).map(Tid);
+            thread.inner_tid = Status::read(thread.tid).ok().and_then(|status| status.inner_tid);
         }
     }
 
@@ -174,16 +178,6 @@ pub(super) fn read_bounded(path: &str, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(USUAL);
     File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// The last of a task's ids in its pid namespaces (`NSpid`, proc(5)); none where it has only one.
-fn inner_id(status: &[u8]) -> Option<i32> {
-    let line = status
-        .split(|byte| *byte == b'\n')
-        .find_map(|line| line.strip_prefix(b"NSpid:"))?;
-    let mut ids = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
-    let (_outer, inner) = (ids.next()?, ids.next_back()?);
-    inner.parse().ok()
 }
 
 /// Which mappings the process wants in its cores; the file holds a hexadecimal number.

@@ -53,7 +53,7 @@ impl Capture {
             };
             self.facts.threads.push(thread);
         }
-        self.note_inner_ids(process);
+        self.note_inner_ids();
         self.copy_locks_of_running(memory, first);
     }
 }

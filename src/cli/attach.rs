@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::config::Target;
 use crate::service::Finder;
 use crate::supervisor::Front;
-use crate::sys::Pid;
+use crate::sys::{Pid, tasks};
 
 use super::watch::WatchOptions;
 
@@ -39,8 +39,8 @@ impl Attach {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let Named { pid, unit, cgroup } = self.target;
         if let Some(pid) = pid {
-            let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            Front::attach(self.options.front(comm.trim_end())?, &[Pid(pid)])?;
+            let comm = tasks::name(Pid(pid).leader()).unwrap_or_default();
+            Front::attach(self.options.front(&comm)?, &[Pid(pid)])?;
             return Ok(ExitCode::SUCCESS);
         }
         let named = unit.clone().or(cgroup.clone()).unwrap_or_default();

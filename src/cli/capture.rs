@@ -10,7 +10,7 @@ use super::socket::Socket;
 use super::watch::ServiceOptions;
 use crate::supervisor::control::{Answer, Request};
 use crate::supervisor::{Front, console};
-use crate::sys::Pid;
+use crate::sys::{Pid, tasks};
 
 /// Write a report of a running process, which goes on
 ///
@@ -37,8 +37,8 @@ impl Capture {
         let Some(pid) = self.pid else {
             return of_service(&self.socket, self.service.unwrap_or_default());
         };
-        let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let options = self.options.front(comm.trim_end())?;
+        let comm = tasks::name(Pid(pid).leader()).unwrap_or_default();
+        let options = self.options.front(&comm)?;
         let Some(captured) = Front::capture(options, Pid(pid))? else {
             bail!("no report of {pid} was written");
         };

@@ -7,9 +7,10 @@ use crate::diagnose::unwind::OuterFrame;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 use crate::sys::regs::GeneralRegisters;
+use crate::sys::status::Status;
 
 use super::floating;
-use super::inject::{Obstacle, status};
+use super::inject::Obstacle;
 
 /// What a return address takes, bytes.
 const RETURN_ADDRESS: u64 = 8;
@@ -23,8 +24,13 @@ pub(super) struct Call {
 
 impl Call {
     /// From `frame`, of a thread that stands in front of its signal.
-    pub(super) fn from(thread: &Stopped, frame: &OuterFrame, memory: &Memory) -> Result<Self, Obstacle> {
-        if status(thread)?.shadow_stack {
+    pub(super) fn from(
+        thread: &Stopped,
+        status: &Status,
+        frame: &OuterFrame,
+        memory: &Memory,
+    ) -> Result<Self, Obstacle> {
+        if status.shadow_stack {
             return Err(Obstacle::ShadowStack);
         }
         let mut registers = thread.registers()?;

@@ -11,6 +11,7 @@ use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 use crate::diagnose::unwind::OuterFrame;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
+use crate::sys::status::Status;
 use crate::sys::{Pid, pidfd};
 
 use super::call::Call;
@@ -18,9 +19,9 @@ use super::inject::Obstacle;
 
 /// Puts a thread that stands in front of its signal behind the call that `frame` made. It takes effect when the thread
 /// is let go on without the signal; until then, the signal is what it takes if we end.
-pub fn prepare(thread: &Stopped, frame: &OuterFrame, value: u64) -> Result<(), Obstacle> {
+pub fn prepare(thread: &Stopped, status: &Status, frame: &OuterFrame, value: u64) -> Result<(), Obstacle> {
     let memory = Memory::of(thread.tid());
-    Call::from(thread, frame, &memory)?.finish(thread, value)
+    Call::from(thread, status, frame, &memory)?.finish(thread, value)
 }
 
 /// A connection of a process, whatever becomes of the descriptor that it had there.

@@ -7,6 +7,7 @@
 use crate::diagnose::unwind::OuterFrame;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
+use crate::sys::status::Status;
 
 use super::call::Call;
 use super::inject::Obstacle;
@@ -15,7 +16,7 @@ use super::inject::Obstacle;
 const PTHREAD_CANCELED: u64 = u64::MAX;
 
 /// Puts a thread that stands in front of its signal in front of pthread_exit(3), which is at `function`, instead.
-pub fn prepare(thread: &Stopped, frame: &OuterFrame, function: u64) -> Result<(), Obstacle> {
+pub fn prepare(thread: &Stopped, status: &Status, frame: &OuterFrame, function: u64) -> Result<(), Obstacle> {
     let memory = Memory::of(thread.tid());
-    Call::from(thread, frame, &memory)?.enter(thread, function, &[PTHREAD_CANCELED])
+    Call::from(thread, status, frame, &memory)?.enter(thread, function, &[PTHREAD_CANCELED])
 }

@@ -10,7 +10,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::sys::memory::Memory;
-use crate::sys::{Pid, Tid};
+use crate::sys::{Pid, Tid, tasks};
 
 /// The most threads that are looked at.
 const MAX_THREADS: usize = 10_000;
@@ -122,11 +122,9 @@ fn waiter(process: Pid, tid: Tid, owners: &[Tid], memory: &Memory) -> Option<(Ti
     let (owner, (lock, address)) = others
         .into_iter()
         .find_map(|owner| Some((*owner, owned(&around, word, *owner)?)))?;
-    let name = fs::read_to_string(format!("/proc/{process}/task/{tid}/comm")).unwrap_or_default();
-    let name = name.trim_end().to_owned();
     let waiter = Waiter {
         tid,
-        name,
+        name: tasks::name(tid).unwrap_or_default(),
         lock,
         address,
     };

@@ -32,8 +32,8 @@ pub struct Status {
     pub caught: u64,
     /// Ignored signals of the process.
     pub ignored: u64,
-    /// Whether it is the init of a pid namespace, which default actions do not end (pid_namespaces(7)).
-    pub namespace_init: bool,
+    /// Its id in its own pid namespace, where that is another than ours.
+    pub inner_tid: Option<Tid>,
     /// How often the task has slept or stopped: context switches that it asked for itself.
     pub voluntary_switches: u64,
     /// Whether the kernel writes a core of it.
@@ -66,12 +66,18 @@ impl Status {
         matches!(self.state, 'T' | 't')
     }
 
+    /// Whether it is the init of a pid namespace within ours, which default actions do not end (pid_namespaces(7)).
+    pub fn is_namespace_init(&self) -> bool {
+        self.inner_tid == Some(Tid(1))
+    }
+
     /// Its process.
     pub fn process(&self) -> Pid {
         Pid(self.tgid)
     }
 
-    fn parse(text: &[u8]) -> Self {
+    /// Takes what the file says; fields that are not there keep their defaults.
+    pub fn parse(text: &[u8]) -> Self {
         let mut status = Self::default();
         for line in text.split(|byte| *byte == b'\n') {
             let Some(colon) = line.iter().position(|byte| *byte == b':') else {
@@ -86,8 +92,8 @@ impl Status {
                 b"PPid" => status.parent = text.parse().unwrap_or(0),
                 b"TracerPid" => status.tracer = text.parse().unwrap_or(0),
                 b"NSpid" => {
-                    let mut ids = text.split_whitespace();
-                    status.namespace_init = ids.next_back() == Some("1") && ids.next().is_some();
+                    let inner = text.split_whitespace().skip(1).last();
+                    status.inner_tid = inner.and_then(|id| id.parse().ok()).map(Tid);
                 }
                 b"Threads" => status.threads = text.parse().unwrap_or(0),
                 b"CoreDumping" => status.dumping = text == "1",
@@ -121,7 +127,7 @@ mod tests {
             (status.ignored, status.caught, status.threads),
             (0x1000, 0x1_8000_0440, 4)
         );
-        assert!(status.namespace_init);
+        assert!(status.is_namespace_init());
     }
 
     #[test]
@@ -134,8 +140,9 @@ mod tests {
 
     #[test]
     fn the_init_of_our_own_namespace_is_told_from_that_of_an_inner_one() {
-        assert!(!Status::parse(b"NSpid:\t1\n").namespace_init);
-        assert!(!Status::parse(b"NSpid:\t812\n").namespace_init);
+        assert!(!Status::parse(b"NSpid:\t1\n").is_namespace_init());
+        assert_eq!(Status::parse(b"NSpid:\t812\n").inner_tid, None);
+        assert_eq!(Status::parse(b"NSpid:\t812\t7\t3\n").inner_tid, Some(Tid(3)));
     }
 
     #[test]

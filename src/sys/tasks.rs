@@ -3,6 +3,7 @@
 //! The descriptor belongs to the process and not to its id: what it lists is of that very process, and once the
 //! process is gone it lists nothing, whoever has the id by then.
 
+use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 
@@ -17,6 +18,12 @@ use super::{Pid, Tid};
 const OWN_LINKS: usize = 2;
 /// The most that is read of a file of one line. The longest, `stat`, has 52 numbers and a name (proc(5)).
 const MAX_LINE: usize = 4096;
+
+/// The name of a task (`/proc/TID/comm`); that of a process is its leader's. None: it is gone.
+pub fn name(tid: Tid) -> Option<String> {
+    let name = fs::read(format!("/proc/{tid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
+}
 
 /// The tasks of one process.
 #[derive(Debug)]

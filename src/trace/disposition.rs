@@ -47,16 +47,11 @@ pub enum Fate {
 impl Dispositions {
     /// Takes what a status file says.
     pub fn new(status: &Status, read: Instant) -> Self {
-        let Status {
-            caught,
-            ignored,
-            namespace_init,
-            ..
-        } = *status;
+        let Status { caught, ignored, .. } = *status;
         Self {
             caught,
             ignored,
-            namespace_init,
+            namespace_init: status.is_namespace_init(),
             read,
             handed: 0,
             stayed: 0,
@@ -113,12 +108,13 @@ impl Dispositions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::Tid;
 
     fn with(caught: u64, ignored: u64, namespace_init: bool) -> Dispositions {
         let status = Status {
             caught,
             ignored,
-            namespace_init,
+            inner_tid: namespace_init.then_some(Tid(1)),
             ..Status::default()
         };
         Dispositions::new(&status, Instant::now())

@@ -20,6 +20,7 @@ use crate::config::{CoreExtent, Format};
 use crate::isolate::snapshot::{self, Failed, Snapshot};
 use crate::service::cgroups::Cgroups;
 use crate::sys::memory::{Memory, PAGE};
+use crate::sys::status::Status;
 use crate::sys::{Pid, process};
 use crate::trace::Fault;
 
@@ -178,7 +179,7 @@ fn is_closed(lease: &OwnedFd, timeout: PollTimeout) -> bool {
 
 /// Whether a process is the first of a namespace within ours.
 fn is_namespace_init(process: Pid) -> bool {
-    crate::sys::status::Status::read(process.leader()).is_ok_and(|status| status.namespace_init)
+    Status::read(process.leader()).is_ok_and(|status| status.is_namespace_init())
 }
 
 /// What of a process is in memory, bytes.

@@ -37,8 +37,7 @@ pub(super) fn corruption(diagnosis: &Diagnosis) -> Option<Danger> {
 }
 
 /// Memory that is another process's too: what is done to it there is done to both.
-pub(super) fn shared_memory(process: Pid, parent: Option<Pid>) -> Option<Danger> {
-    let parent = parent?;
+pub(super) fn shared_memory(process: Pid, parent: Pid) -> Option<Danger> {
     let shared = process::share_memory(process, parent)?;
     shared.then(|| Danger {
         what: format!("it shares its memory with its parent, pid {parent} (vfork)"),

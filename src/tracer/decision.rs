@@ -8,7 +8,8 @@ use crate::isolate::rescue::Connection;
 use crate::isolate::throw::Raised;
 use crate::policy::{Danger, FaultFacts, Site, Walk};
 use crate::sys::memory::Memory;
-use crate::sys::{SigNo, fail};
+use crate::sys::status::Status;
+use crate::sys::{Pid, SigNo, fail};
 use crate::trace::Fault;
 
 use super::dangers;
@@ -67,7 +68,7 @@ impl Tracer {
         let mut notes = std::mem::take(&mut examined.notes);
         let held_locks = dangers::locks(&copied.capture, fault.thread.tid());
         let mut dangers: Vec<Danger> = diagnosis.iter().filter_map(dangers::corruption).collect();
-        dangers.extend(dangers::shared_memory(fault.process, names.parent));
+        dangers.extend(dangers::shared_memory(fault.process, Pid(names.status.parent)));
         dangers.append(&mut examined.dangers);
         if held_locks.is_empty() {
             notes.push("no lock was found that it holds".to_owned());
@@ -96,7 +97,7 @@ impl Tracer {
         let (now, limits) = (self.started.elapsed(), &self.service.isolation);
         let past_limits = self
             .limits
-            .dangers(fault.process, &names.thread, looked.site, now, limits);
+            .dangers(fault.process, &names.status.name, looked.site, now, limits);
         looked.dangers.extend(past_limits);
         let mut walk = Walk::begin(&looked.facts(&fault, &names), &self.service);
         for note in std::mem::take(&mut looked.notes) {
@@ -106,7 +107,7 @@ impl Tracer {
         let incident = recorded.then(|| self.describe(&fault, &names));
         let process = fault.process;
         let mut held = Held::new(fault, walk, maps);
-        held.describe(&names.thread, looked.locks.clone());
+        held.describe(&names.status.name, looked.locks.clone());
         let mut action = held.choose();
         while matches!(
             action,
@@ -157,9 +158,9 @@ impl Tracer {
         looked: &mut Looked,
     ) -> Attempt<()> {
         let mut attempt = match action {
-            Action::Throw => self.attempt_throw(held, looked),
-            Action::Unwind => self.attempt_unwind(held, looked),
-            Action::Rescue => self.attempt_rescue(held, looked),
+            Action::Throw => self.attempt_throw(held, &names.status, looked),
+            Action::Unwind => self.attempt_unwind(held, &names.status, looked),
+            Action::Rescue => self.attempt_rescue(held, &names.status, looked),
             Action::Skip => match self.skip(held) {
                 Attempt::Done(mut held, how) => {
                     held.explain(how);
@@ -173,7 +174,7 @@ impl Tracer {
         if let Attempt::Done(held, ()) = &mut attempt {
             let now = self.started.elapsed();
             if action == Action::Unwind {
-                self.limits.note_taken(held.process(), &names.thread, now);
+                self.limits.note_taken(held.process(), &names.status.name, now);
                 self.note_lost(held);
             } else {
                 self.limits.note_thrown(looked.site, now, &self.service.isolation);
@@ -182,7 +183,7 @@ impl Tracer {
         attempt
     }
 
-    fn attempt_throw(&mut self, held: Held, looked: &Looked) -> Attempt<()> {
+    fn attempt_throw(&mut self, held: Held, status: &Status, looked: &Looked) -> Attempt<()> {
         let Looked {
             examined,
             diagnosis,
@@ -191,7 +192,7 @@ impl Tracer {
         } = looked;
         let function = examined.function.as_deref();
         let text = exception_text(held.signal(), diagnosis.as_ref(), place, function);
-        match self.raise(held, looked, &text) {
+        match self.raise(held, status, looked, &text) {
             Attempt::Done(mut held, raised) => {
                 held.explain(sentence(&raised, examined, &text));
                 fail::point("tracer.throw.prepared");
@@ -202,8 +203,8 @@ impl Tracer {
         }
     }
 
-    fn attempt_unwind(&mut self, held: Held, looked: &Looked) -> Attempt<()> {
-        match unwinding::prepare(held.thread(), looked, &mut self.throwing) {
+    fn attempt_unwind(&mut self, held: Held, status: &Status, looked: &Looked) -> Attempt<()> {
+        match unwinding::prepare(held.thread(), status, looked, &mut self.throwing) {
             Ok(()) => {
                 fail::point("tracer.unwind.prepared");
                 Attempt::Done(held, ())
@@ -212,8 +213,8 @@ impl Tracer {
         }
     }
 
-    fn attempt_rescue(&mut self, mut held: Held, looked: &Looked) -> Attempt<()> {
-        match self.rescue(held.process(), held.thread(), looked) {
+    fn attempt_rescue(&mut self, mut held: Held, status: &Status, looked: &Looked) -> Attempt<()> {
+        match self.rescue(held.process(), held.thread(), status, looked) {
             Ok(rescued) => {
                 held.explain(rescued.how);
                 fail::point("tracer.rescue.prepared");

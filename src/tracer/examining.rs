@@ -47,7 +47,13 @@ impl Examiner {
     }
 
     /// Looks at a thread in its stop; `raised`: it sent its signal itself.
-    pub(super) fn examine(&mut self, thread: &Stopped, copied: &Copied, live: &Live, raised: bool) -> Examined {
+    pub(super) fn examine(
+        &mut self,
+        thread: &Stopped,
+        copied: &Copied,
+        live: &Live,
+        raised: bool,
+    ) -> Examined {
         let mut found = Examined::default();
         let Ok(registers) = thread.registers() else {
             // It has died; whatever is decided about it comes too late.

@@ -14,8 +14,7 @@ const DESCRIPTORS: usize = 200;
 /// How many [`FromTracer::Modules`] messages a copy needs after the one that announces it.
 pub(super) fn messages_after_the_first(copied: &Copied) -> usize {
     copied
-        .files
-        .len()
+        .open_files()
         .saturating_sub(DESCRIPTORS)
         .div_ceil(DESCRIPTORS)
 }
@@ -38,9 +37,9 @@ impl Tracer {
                 return self.say(message);
             }
         };
-        let mut files = copied.files.into_iter().map(OwnedFd::from);
-        let mut descriptors: Vec<OwnedFd> = vec![memory];
-        descriptors.extend(copied.whole.into_iter().flat_map(|whole| whole.files));
+        let whole = copied.whole.take().into_iter().flat_map(|whole| whole.files);
+        let mut descriptors: Vec<OwnedFd> = [memory].into_iter().chain(whole).collect();
+        let mut files = copied.into_files().map(OwnedFd::from);
         descriptors.extend(files.by_ref().take(DESCRIPTORS));
         self.say_with(message, descriptors)?;
         loop {

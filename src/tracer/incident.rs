@@ -15,7 +15,7 @@ use crate::config::Action;
 use crate::policy::{self, Decision, FaultFacts, Origin};
 use crate::sys::deadline::Deadline;
 use crate::sys::status::Status;
-use crate::sys::{Pid, StartTime, fail};
+use crate::sys::{StartTime, fail, tasks};
 use crate::trace::Fault;
 
 use super::{HOLD, Tracer, TracerError};
@@ -25,7 +25,7 @@ impl Tracer {
     pub(super) fn incident(&mut self, fault: Fault) -> Result<(), TracerError> {
         let hold = Deadline::after(HOLD);
         fail::point("tracer.fault.stopped");
-        let names = Names::read(&fault);
+        let names = Names::of(&fault, fault.status.clone());
         let recorded = self.is_noteworthy(&fault) && self.admit()?;
         if self.service.looks_closely() {
             return self.consider(fault, names, recorded);
@@ -149,6 +149,7 @@ impl Tracer {
             siginfo: fault.siginfo,
             handled,
             seen: fault.seen,
+            inner_tid: fault.status.inner_tid,
         }
     }
 
@@ -171,31 +172,22 @@ impl Tracer {
     }
 }
 
-/// What thread and process are called.
+/// What thread and process are called, and what else /proc says of the thread.
 #[derive(Debug)]
 pub(super) struct Names {
-    pub(super) thread: String,
+    pub(super) status: Status,
     pub(super) process: String,
-    /// The parent of the process; none if that is gone.
-    pub(super) parent: Option<Pid>,
-    threads: usize,
 }
 
 impl Names {
-    pub(super) fn read(fault: &Fault) -> Self {
-        let (tid, leader) = (fault.thread.tid(), fault.process.leader());
-        let thread = Status::read(tid).unwrap_or_default();
-        let process = if tid == leader {
-            Ok(thread.clone())
-        } else {
-            Status::read(leader)
-        };
-        let process = process.ok().filter(|process| process.tgid == leader.0);
+    pub(super) fn of(fault: &Fault, status: Status) -> Self {
+        let leader = fault.process.leader();
+        let of_leader = (fault.thread.tid() != leader)
+            .then(|| tasks::name(leader))
+            .flatten();
         Self {
-            parent: process.as_ref().map(|process| Pid(process.parent)),
-            process: process.map_or_else(|| thread.name.clone(), |process| process.name),
-            thread: thread.name,
-            threads: thread.threads,
+            process: of_leader.unwrap_or_else(|| status.name.clone()),
+            status,
         }
     }
 }
@@ -205,9 +197,9 @@ pub(super) fn facts<'a>(fault: &Fault, names: &'a Names) -> FaultFacts<'a> {
     FaultFacts {
         signal: fault.signal,
         code: fault.siginfo.map_or(0, |info| info.code()),
-        thread_name: &names.thread,
+        thread_name: &names.status.name,
         main_thread: fault.thread.tid() == fault.process.leader(),
-        single_threaded: names.threads == 1,
+        single_threaded: names.status.threads == 1,
         raised_by_itself: raised_by_itself(fault),
         module: None,
         function: None,

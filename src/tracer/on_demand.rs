@@ -9,8 +9,7 @@ use crate::capture::fault::{Subject, copy, micros, wall_clock};
 use crate::capture::{Phase, Prospect, freeze};
 use crate::ipc::{Captured, FromTracer};
 use crate::sys::deadline::Deadline;
-use crate::sys::status::Status;
-use crate::sys::{Pid, StartTime, fail};
+use crate::sys::{Pid, StartTime, fail, tasks};
 
 use super::handing::messages_after_the_first;
 use super::{HOLD, Tracer, TracerError};
@@ -47,6 +46,7 @@ impl Tracer {
             siginfo: None,
             handled: None,
             seen: begun,
+            inner_tid: None,
         };
         let mut copied = copy(&subject, &mut frozen, &self.service.report);
         fail::point("tracer.capture.copied");
@@ -65,7 +65,7 @@ impl Tracer {
         let captured = Captured {
             number: self.incidents,
             process,
-            comm: Status::read(process.leader()).unwrap_or_default().name,
+            comm: tasks::name(leader).unwrap_or_default(),
             threads,
             left_out,
             pause_us,

@@ -192,9 +192,10 @@ impl Tracer {
             siginfo: Some(*before.siginfo()),
             handled: None,
             seen: Instant::now(),
+            status: sleeper.status.clone(),
         };
         let recorded = self.admit()?;
-        let names = Names::read(&fault);
+        let names = Names::of(&fault, fault.status.clone());
         let incident = recorded.then(|| self.describe(&fault, &names));
         let mut walk = walk.clone();
         let slept = since.elapsed().as_secs();

@@ -7,6 +7,7 @@ use crate::isolate::rescue::{self, Connection};
 use crate::policy::{self, Return};
 use crate::sys::Pid;
 use crate::sys::ptrace::Stopped;
+use crate::sys::status::Status;
 
 use super::Tracer;
 use super::decision::Looked;
@@ -29,6 +30,7 @@ impl Tracer {
         &mut self,
         process: Pid,
         thread: &Stopped,
+        status: &Status,
         looked: &Looked,
     ) -> Result<Rescued, String> {
         let modules = &looked.copied.capture.facts.modules;
@@ -48,12 +50,13 @@ impl Tracer {
             let module = places[frame].module.unwrap_or_default();
             let registers = &outer[frame].registers;
             let called = called(&outer[frame - 1], modules);
-            let descriptor = called.and_then(|called| callback_descriptor(module, registers, &called, &looked.live));
+            let descriptor =
+                called.and_then(|called| callback_descriptor(module, registers, &called, &looked.live));
             let descriptor = descriptor.ok_or("nothing tells which it is")?;
             Connection::of(process, descriptor)
                 .map_err(|error| format!("descriptor {descriptor} is none: {error}"))
         });
-        rescue::prepare(thread, &outer[frame], value as u64).map_err(|error| error.to_string())?;
+        rescue::prepare(thread, status, &outer[frame], value as u64).map_err(|error| error.to_string())?;
         let place = places[frame]
             .function
             .or(places[frame].module)

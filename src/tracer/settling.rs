@@ -7,6 +7,7 @@
 use crate::config::{Action, Ladder};
 use crate::ipc::{FromTracer, NotSettled};
 use crate::sys::deadline::Deadline;
+use crate::sys::status::Status;
 use crate::sys::{Tid, fail};
 
 use super::decision::Looked;
@@ -48,7 +49,7 @@ impl Tracer {
         let _deadline = Deadline::after(HOLD);
         fail::point("tracer.settle.asked");
         let tid = held.tid();
-        let names = Names::read(held.fault());
+        let names = Names::of(held.fault(), Status::read(tid).unwrap_or_default());
         let mut looked = self.look_at(held.fault(), &names, false);
         let walk = held
             .walk()

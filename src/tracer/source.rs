@@ -1,7 +1,6 @@
 //! What [`crate::diagnose`] reads of a thread in place: its memory, and the files of its process as they were opened.
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
@@ -70,27 +69,17 @@ impl MemorySource for Live {
     }
 }
 
-impl Files<'_> {
-    fn file(&self, module: usize) -> io::Result<&File> {
-        let Copied { capture, files, .. } = self.0;
-        let module = capture.facts.modules.get(module);
-        let descriptor = module.and_then(|module| usize::try_from(module.descriptor?).ok());
-        let file = descriptor.and_then(|descriptor| files.get(descriptor));
-        file.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it could not be opened"))
-    }
-}
-
 impl ModuleSource for Files<'_> {
     fn size(&self, module: usize) -> io::Result<u64> {
-        Ok(self.file(module)?.metadata()?.len())
+        Ok(self.0.modules.file(module)?.metadata()?.len())
     }
 
     fn read_at(&self, module: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file(module)?.read_at(buffer, offset)
+        self.0.modules.file(module)?.read_at(buffer, offset)
     }
 
     fn version(&self, module: usize) -> Option<FileVersion> {
-        let metadata = self.file(module).ok()?.metadata().ok()?;
+        let metadata = self.0.modules.metadata(module).ok()?;
         Some(FileVersion {
             file: (metadata.dev(), metadata.ino()),
             size: metadata.size(),

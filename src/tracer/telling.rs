@@ -21,7 +21,7 @@ impl Tracer {
             number: self.incidents,
             process: fault.process,
             tid: fault.thread.tid(),
-            thread_name: names.thread.clone(),
+            thread_name: names.status.name.clone(),
             comm: names.process.clone(),
             signal: fault.signal,
             code: fault.siginfo.map(|info| info.code()),

@@ -2,6 +2,7 @@
 
 use crate::isolate::throw::{NotRaised, Program, Raised, Scene};
 use crate::policy::{Decision, Walk};
+use crate::sys::status::Status;
 
 use super::Tracer;
 use super::decision::Looked;
@@ -30,7 +31,13 @@ impl<T> Attempt<T> {
 impl Tracer {
     /// Puts a thread in front of an error of its own language with that text. Locks that it holds are to be released on
     /// the way.
-    pub(super) fn raise(&mut self, held: Held, looked: &Looked, text: &str) -> Attempt<Raised> {
+    pub(super) fn raise(
+        &mut self,
+        held: Held,
+        status: &Status,
+        looked: &Looked,
+        text: &str,
+    ) -> Attempt<Raised> {
         let capture = &looked.copied.capture;
         let source = Files(&looked.copied);
         let program = Program {
@@ -51,6 +58,7 @@ impl Tracer {
                 maps,
                 memory: looked.live.memory(),
                 live: &looked.live,
+                status,
                 python: capture.facts.python.as_ref(),
                 own_tid,
                 outer: &looked.examined.outer,

@@ -7,6 +7,7 @@ use crate::diagnose::{Image, ModuleSource};
 use crate::isolate::throw::{Program, Throwing, read_area};
 use crate::isolate::unwind;
 use crate::sys::ptrace::Stopped;
+use crate::sys::status::Status;
 
 use super::decision::Looked;
 use super::source::Files;
@@ -21,6 +22,7 @@ const ENDS: &str = "pthread_exit";
 /// Why that is not possible, as a clause of a sentence.
 pub(super) fn prepare(
     thread: &Stopped,
+    status: &Status,
     looked: &Looked,
     throwing: &mut Throwing,
 ) -> Result<(), String> {
@@ -51,7 +53,7 @@ pub(super) fn prepare(
     if let Some(lock) = lock.filter(|_| !cleans_up(outer, from, last, reading)) {
         return Err(format!("{lock}, and no destructor on the way would release it"));
     }
-    unwind::prepare(thread, &outer.frames[from], ends).map_err(|error| error.to_string())
+    unwind::prepare(thread, status, &outer.frames[from], ends).map_err(|error| error.to_string())
 }
 
 /// Where pthread_exit(3) is, of a C library that unwinds.

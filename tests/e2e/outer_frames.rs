@@ -7,9 +7,9 @@ use std::fs::File;
 use std::process::Command;
 use std::time::Instant;
 
-use sickbay::capture::fault::{Copied, Subject, copy};
+use sickbay::capture::fault::{Subject, copy};
 use sickbay::capture::maps::Maps;
-use sickbay::capture::{Frozen, ModuleFile};
+use sickbay::capture::{Capture, Frozen, ModuleFile};
 use sickbay::config::ReportOptions;
 use sickbay::diagnose::Image;
 use sickbay::diagnose::unwind::{MemorySource, OuterFrame, OuterFrames, Personality, TableCache, Unwinder};
@@ -39,7 +39,7 @@ impl MemorySource for Live {
 struct Held {
     program: Running,
     thread: Stopped,
-    copied: Copied,
+    capture: Capture,
     files: Vec<File>,
 }
 
@@ -68,19 +68,20 @@ impl Held {
             siginfo: thread.siginfo().ok(),
             handled: None,
             seen: Instant::now(),
+            inner_tid: None,
         };
-        let mut copied = copy(&subject, &mut Frozen::default(), &ReportOptions::default());
-        let files = copied.files.drain(..).collect();
+        let copied = copy(&subject, &mut Frozen::default(), &ReportOptions::default());
+        let capture = copied.capture.clone();
         Self {
             program,
             thread,
-            copied,
-            files,
+            capture,
+            files: copied.into_files().collect(),
         }
     }
 
     fn modules(&self) -> &[ModuleFile] {
-        &self.copied.capture.facts.modules
+        &self.capture.facts.modules
     }
 
     fn memory(&self) -> Live {
@@ -89,7 +90,7 @@ impl Held {
 
     /// The outer frames, by an unwinder that `look` may ask more.
     fn outer_frames<T>(&self, look: impl FnOnce(&OuterFrames, &mut Unwinder<'_>) -> T) -> T {
-        let capture = &self.copied.capture;
+        let capture = &self.capture;
         let source = Descriptors::new(capture, &self.files);
         let mut cache = TableCache::default();
         let maps = Maps::of(capture);
@@ -100,7 +101,7 @@ impl Held {
 
     /// The process's address of a function of the program.
     fn address_of(&self, frame: &OuterFrame, name: &str) -> u64 {
-        let source = Descriptors::new(&self.copied.capture, &self.files);
+        let source = Descriptors::new(&self.capture, &self.files);
         let program = fixture("keeping").canonicalize().unwrap();
         let module = self
             .modules()

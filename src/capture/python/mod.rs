@@ -15,12 +15,11 @@ mod line;
 mod walk;
 
 use std::collections::HashMap;
-use std::fs::File;
 
 use crate::sys::Tid;
 use crate::sys::memory::Memory;
 
-use super::{Blob, Capture, ModuleFile, Python, symbol};
+use super::{Blob, Capture, ModuleFile, ModuleFiles, Python, symbol};
 
 pub use walk::{PythonFrame, PythonStack};
 
@@ -85,7 +84,7 @@ pub fn thread_states(memory: &Memory, python: &Python, own: Tid) -> Result<Vec<u
 
 impl Capture {
     /// Copies what leads to the Python frames of the stopped threads, if the process has an interpreter.
-    pub(super) fn copy_python(&mut self, memory: &Memory, files: &[File]) {
+    pub(super) fn copy_python(&mut self, memory: &Memory, files: &ModuleFiles) {
         let (runtime, version) = match self.interpreter(memory, files) {
             Some(Ok(found)) => found,
             Some(Err(reason)) => return self.miss("Python frames", reason),
@@ -138,7 +137,7 @@ impl Capture {
     }
 
     /// The address of the runtime, and its version; of one whose structures are not known, why that is so.
-    fn interpreter(&self, memory: &Memory, files: &[File]) -> Option<Result<(u64, u32), String>> {
+    fn interpreter(&self, memory: &Memory, files: &ModuleFiles) -> Option<Result<(u64, u32), String>> {
         let (module, file) = self
             .opened(files, |module| is_interpreter(module, "libpython3"))
             .or_else(|| self.opened(files, |module| is_interpreter(module, "python3")))?;

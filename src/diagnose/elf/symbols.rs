@@ -52,6 +52,16 @@ impl Image<'_> {
         })
     }
 
+    /// Which of these names are functions of the file, whoever sees them, each with its address in the file's own numbering.
+    pub fn functions_named<'n>(&self, names: &[&'n str]) -> Result<Vec<(&'n str, u64)>, ElfError> {
+        let mut found = Vec::new();
+        self.for_each_function(|name, address, _| {
+            let wanted = names.iter().find(|wanted| wanted.as_bytes() == name);
+            found.extend(wanted.map(|wanted| (*wanted, address)));
+        })?;
+        Ok(found)
+    }
+
     /// Calls `visit` with every symbol of code in the symbol tables, dynamic and static.
     pub fn for_each_symbol(&self, mut visit: impl FnMut(Symbol<'_>)) -> Result<(), ElfError> {
         for table in self.symbol_tables()? {

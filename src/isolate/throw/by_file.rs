@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 
-use crate::capture::ModuleFile;
+use crate::diagnose::Image;
 
-/// How many files are remembered.
-const MAX_FILES: usize = 256;
+use super::Program;
 
-/// Something of each file that was met, by its device and inode.
+/// How much is remembered.
+const MAX_REMEMBERED: usize = 256;
+
+/// A file's device and inode, and a place in it.
+type Place = ((u32, u32), u64, u64);
+
+/// Something of each file that was met; of some that they do not have it.
 #[derive(Debug)]
-pub(super) struct ByFile<T>(HashMap<((u32, u32), u64), T>);
+pub(super) struct ByFile<T>(HashMap<Place, Option<T>>);
 
 impl<T> Default for ByFile<T> {
     fn default() -> Self {
@@ -18,21 +23,38 @@ impl<T> Default for ByFile<T> {
 }
 
 impl<T: Clone> ByFile<T> {
-    /// What is known of a module's file; it is read where nothing is.
-    pub(super) fn of(&mut self, module: &ModuleFile, read: impl FnOnce() -> T) -> T {
-        let key = (module.device, module.inode);
-        if let Some(known) = self.0.get(&key) {
+    /// What a module's file has. Where nothing is known of it, it is read: with the address in its own numbering that
+    /// [`ModuleFile::low`](crate::capture::ModuleFile::low) stands for.
+    pub(super) fn of(
+        &mut self,
+        program: &Program<'_>,
+        module: usize,
+        read: impl FnOnce(&Image<'_>, u64) -> Option<T>,
+    ) -> Option<T> {
+        self.at(program, module, 0, read)
+    }
+
+    /// The same of a place in it, at a distance from its first mapped byte.
+    pub(super) fn at(
+        &mut self,
+        program: &Program<'_>,
+        module: usize,
+        distance: u64,
+        read: impl FnOnce(&Image<'_>, u64) -> Option<T>,
+    ) -> Option<T> {
+        let file = program.modules.get(module)?;
+        let place = (file.device, file.inode, distance);
+        if let Some(known) = self.0.get(&place) {
             return known.clone();
         }
-        let known = read();
-        // A file that could not be opened may be open the next time.
-        if module.descriptor.is_none() {
-            return known;
-        }
-        if self.0.len() >= MAX_FILES {
+        // A file that cannot be opened may be open the next time.
+        let image = Image::open(program.source, module).ok()?;
+        let first = image.address_of_offset(file.offset).ok()??;
+        let known = read(&image, first);
+        if self.0.len() >= MAX_REMEMBERED {
             self.0.clear();
         }
-        self.0.insert(key, known.clone());
+        self.0.insert(place, known.clone());
         known
     }
 }

@@ -16,9 +16,9 @@ use super::by_file::ByFile;
 use super::{Language, MAX_TEXT, NotRaised, Program, Raised, Scene};
 
 /// The functions that throw a std::runtime_error with a text, exported by libstdc++ and by libc++ for their own headers.
-const THROWS: [&[u8]; 2] = [
-    b"_ZSt21__throw_runtime_errorPKc",
-    b"_ZNSt3__121__throw_runtime_errorEPKc",
+const THROWS: [&str; 2] = [
+    "_ZSt21__throw_runtime_errorPKc",
+    "_ZNSt3__121__throw_runtime_errorEPKc",
 ];
 /// The libraries that have it, and those that have the personality routine.
 const LIBRARIES: [[&str; 2]; 2] = [["libstdc++.so", "libstdc++.so"], ["libc++.so", "libc++abi.so"]];
@@ -36,10 +36,10 @@ const DEPTH: u64 = 64 << 10;
 /// What is kept between faults.
 #[derive(Debug, Default)]
 pub(super) struct Cxx {
-    interpreters: ByFile<bool>,
-    of_c: ByFile<Option<u64>>,
+    interpreters: ByFile<()>,
+    of_c: ByFile<u64>,
     stand_ins: ByFile<StandIns>,
-    found: ByFile<Option<Found>>,
+    found: ByFile<Found>,
 }
 
 /// Offsets in an executable of what it has in place of routines of libraries.
@@ -107,7 +107,7 @@ impl Cxx {
         scene.allocates_safely(&scene.outer.frames[..flight.from])?;
         let enter = || {
             let frame = &scene.outer.frames[flight.from];
-            let call = Call::from(thread, frame, scene.memory)?;
+            let call = Call::from(thread, scene.status, frame, scene.memory)?;
             let place = write_text(scene, call.sp())?;
             call.enter(thread, symbols.throws, &[place])
         };
@@ -147,20 +147,14 @@ impl Cxx {
         let Some(module) = program.modules.first() else {
             return StandIns::default();
         };
-        let read = || {
-            let image = Image::open(program.source, 0).ok()?;
-            let linked = image.address_of_offset(module.offset).ok()??;
+        let read = |image: &Image<'_>, first: u64| {
             let found = image.stand_ins(&[OF_CXX, OF_C]).ok()?;
-            let of = |wanted: &str| {
-                let found = found.iter().find(|(name, _)| *name == wanted);
-                found.map(|(_, address)| address.wrapping_sub(linked))
-            };
             Some(StandIns {
-                of_cxx: of(OF_CXX),
-                of_c: of(OF_C),
+                of_cxx: distance(&found, OF_CXX, first),
+                of_c: distance(&found, OF_C, first),
             })
         };
-        let found = self.stand_ins.of(module, || read().unwrap_or_default());
+        let found = self.stand_ins.of(program, 0, read).unwrap_or_default();
         let here = |offset: Option<u64>| offset.map(|offset| module.low.wrapping_add(offset));
         StandIns {
             of_cxx: here(found.of_cxx),
@@ -173,13 +167,10 @@ impl Cxx {
         let is_library = |module: &ModuleFile| module.file_name().starts_with(COMPILERS_LIBRARY);
         let place = program.modules.iter().position(is_library)?;
         let module = &program.modules[place];
-        let found = self.of_c.of(module, || {
-            let image = Image::open(program.source, place).ok()?;
-            let (_, address) = *image.exports(&[OF_C]).ok()?.first()?;
-            let linked = image.address_of_offset(module.offset).ok()??;
-            Some(address.wrapping_sub(linked))
+        let found = self.of_c.of(program, place, |image, first| {
+            distance(&image.exports(&[OF_C]).ok()?, OF_C, first)
         });
-        found.map(|offset| module.low.wrapping_add(offset))
+        found.map(|distance| module.low.wrapping_add(distance))
     }
 
     /// The functions' addresses in the process: in libraries, or else in the program itself.
@@ -205,25 +196,20 @@ impl Cxx {
     /// What a module has, at its addresses in the process.
     fn of_file(&mut self, program: &Program<'_>, place: usize) -> Option<Found> {
         let module = program.modules.get(place)?;
-        let found = self.found.of(module, || {
-            let image = Image::open(program.source, place).ok()?;
-            let linked = image.address_of_offset(module.offset).ok()??;
-            let mut found = Found::default();
-            image
-                .for_each_function(|name, address, _| {
-                    let distance = Some(address.wrapping_sub(linked));
-                    match name {
-                        _ if THROWS.contains(&name) => {
-                            found.throws = distance;
-                            found.is_libcxx = name == THROWS[1];
-                        }
-                        _ if name == OF_CXX.as_bytes() => found.personality = distance,
-                        _ if name == OF_C.as_bytes() => found.of_c = distance,
-                        _ => {}
-                    }
-                })
-                .ok()?;
-            Some(found)
+        let found = self.found.of(program, place, |image, first| {
+            let names = [THROWS[0], THROWS[1], OF_CXX, OF_C];
+            let mut found = image.exports(&names).ok()?;
+            if place == 0 || found.is_empty() {
+                // A program offers to others only what they ask for, and some files have no table for asking.
+                found.extend(image.functions_named(&names).ok()?);
+            }
+            let throws = THROWS.map(|name| distance(&found, name, first));
+            Some(Found {
+                throws: throws[0].or(throws[1]),
+                is_libcxx: throws[0].is_none() && throws[1].is_some(),
+                personality: distance(&found, OF_CXX, first),
+                of_c: distance(&found, OF_C, first),
+            })
         })?;
         let here = |distance: Option<u64>| distance.map(|distance| module.low.wrapping_add(distance));
         Some(Found {
@@ -236,16 +222,21 @@ impl Cxx {
 }
 
 /// Whether a frame is of an interpreter written in C, to which no native function of an extension lets an exception out.
-fn is_interpreter(outer: &OuterFrame, program: &Program<'_>, known: &mut ByFile<bool>) -> bool {
+fn is_interpreter(outer: &OuterFrame, program: &Program<'_>, known: &mut ByFile<()>) -> bool {
     let Some(FrameModule::File(place)) = outer.frame.module else {
         return false;
     };
-    program.modules.get(place).is_some_and(|module| {
-        known.of(module, || {
-            let image = Image::open(program.source, place).ok();
-            image.is_some_and(|image| image.exports(&[PYTHON]).is_ok_and(|found| !found.is_empty()))
-        })
-    })
+    let offers = |image: &Image<'_>, _| {
+        let found = image.exports(&[PYTHON]).ok()?;
+        (!found.is_empty()).then_some(())
+    };
+    known.of(program, place, offers).is_some()
+}
+
+/// How far behind the first mapped byte a name of these is.
+fn distance(found: &[(&str, u64)], wanted: &str, first: u64) -> Option<u64> {
+    let (_, address) = found.iter().find(|(name, _)| *name == wanted)?;
+    Some(address.wrapping_sub(first))
 }
 
 /// Writes the text deep below `sp`; where it lies.

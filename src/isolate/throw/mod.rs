@@ -25,6 +25,7 @@ use crate::diagnose::ModuleSource;
 use crate::diagnose::unwind::{MemorySource, OuterFrame, OuterFrames, Reading, cleans_up};
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
+use crate::sys::status::Status;
 use crate::sys::{Pid, Tid};
 
 use super::inject::Failure;
@@ -67,6 +68,8 @@ pub struct Scene<'a> {
     pub memory: &'a Memory,
     /// The same, to be looked at.
     pub live: &'a dyn MemorySource,
+    /// What /proc says of the thread.
+    pub status: &'a Status,
     /// What is known of the process's Python.
     pub python: Option<&'a capture::Python>,
     /// The thread's id for itself, in its own pid namespace.

@@ -1,13 +1,13 @@
 //! Why a watch does not take place, or ends early.
 
-use std::fs;
 use std::io;
 
 use crate::service::Absent;
 use crate::store::StoreError;
 use crate::supervisor::tracer::StartError;
 use crate::supervisor::watch::{MAX_RESTARTS, Refusal};
-use crate::sys::Pid;
+use crate::sys::status::Status;
+use crate::sys::{Pid, Tid, tasks};
 
 /// Why a watch did not take place.
 #[derive(Debug, thiserror::Error)]
@@ -54,10 +54,8 @@ pub(super) fn ended(process: Pid) -> Refusal {
 
 /// Name and id, such as "nginx (pid 812)".
 fn parent_of(process: Pid) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
-    let name = fs::read_to_string(format!("/proc/{parent}/comm")).ok()?;
-    Some(format!("{} (pid {parent})", name.trim_end()))
+    let parent = Status::read(process.leader()).ok()?.parent;
+    Some(format!("{} (pid {parent})", tasks::name(Tid(parent))?))
 }
 
 pub(super) fn no_pidfd(process: Pid, source: io::Error) -> FrontError {

@@ -28,7 +28,7 @@ impl Engine {
         let seen = Instant::now();
         let siginfo = signal.is_hardware().then(|| thread.siginfo().ok()).flatten();
         let forced = siginfo.is_some_and(|info| !info.is_sent());
-        let Some((process, fate)) = self.fate(tid, signal, forced, seen) else {
+        let Some((process, fate, status)) = self.fate(tid, signal, forced, seen) else {
             // Its /proc entry is gone: it is dying, and its stop ends by itself.
             self.machine.resumed(tid);
             self.resume(thread, Some(signal));
@@ -49,6 +49,8 @@ impl Engine {
                     siginfo,
                     handled,
                     seen,
+                    // That a process ends is never old news.
+                    status: status.unwrap_or_default(),
                 })));
             }
             Fate::Handled => {
@@ -76,12 +78,19 @@ impl Engine {
         (sender != process).then_some(sender)
     }
 
-    /// What the signal would do to the process of `tid`. None: the process is gone.
-    fn fate(&mut self, tid: Tid, signal: SigNo, forced: bool, now: Instant) -> Option<(Pid, Fate)> {
+    /// What the signal would do to the process of `tid`, and the status that says so where it had to be read. None: the
+    /// process is gone.
+    fn fate(
+        &mut self,
+        tid: Tid,
+        signal: SigNo,
+        forced: bool,
+        now: Instant,
+    ) -> Option<(Pid, Fate, Option<Status>)> {
         let known = self.machine.thread(tid).and_then(|thread| thread.process);
         let old = known.and_then(|pid| {
             let dispositions = self.processes.get(&pid)?.dispositions?;
-            Some((pid, dispositions.old_news(signal, now)?))
+            Some((pid, dispositions.old_news(signal, now)?, None))
         });
         if old.is_some() {
             return old;
@@ -96,7 +105,7 @@ impl Engine {
             dispositions.hand(signal);
         }
         known.dispositions = Some(dispositions);
-        Some((process, fate))
+        Some((process, fate, Some(status)))
     }
 
     fn remember(&mut self, process: Pid, thread: &Stopped, signal: SigNo, siginfo: SigInfo, seen: Instant) {

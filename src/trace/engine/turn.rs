@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::sys::ptrace::Stopped;
 use crate::sys::regs::GeneralRegisters;
 use crate::sys::signal::SigInfo;
+use crate::sys::status::Status;
 use crate::sys::wait::ExitStatus;
 use crate::sys::{Pid, SigNo, StartTime, Tid};
 use crate::trace::stop_rate::TooManyStops;
@@ -48,6 +49,8 @@ pub struct Fault {
     pub handled: Option<HandledFault>,
     /// When the stop was seen.
     pub seen: Instant,
+    /// What /proc said of the thread then.
+    pub status: Status,
 }
 
 /// A hardware fault that went to the program's own handler.

@@ -45,8 +45,7 @@ const RETURN_ADDRESS: u64 = 8;
 /// What is kept between faults.
 #[derive(Debug, Default)]
 pub(super) struct Python {
-    /// None of a file that is no interpreter.
-    files: ByFile<Option<Functions>>,
+    files: ByFile<Functions>,
     methods: Methods,
 }
 
@@ -183,18 +182,14 @@ impl Python {
 
     fn of_module(&mut self, program: &Program<'_>, place: usize) -> Option<Functions> {
         let module = program.modules.get(place)?;
-        let known = self.files.of(module, || Functions::read(program, place));
+        let known = self.files.of(program, place, Functions::read);
         known.map(|functions| functions.moved(module.low))
     }
 }
 
 impl Functions {
     /// What a file offers, by the distances from its first mapped byte; none where that is not all.
-    fn read(program: &Program<'_>, place: usize) -> Option<Self> {
-        let image = Image::open(program.source, place).ok()?;
-        let first = image
-            .address_of_offset(program.modules.get(place)?.offset)
-            .ok()??;
+    fn read(image: &Image<'_>, first: u64) -> Option<Self> {
         let names = [HOLDER, TAKES_LOCK, SETS, EXCEPTION];
         let found = image.exports(&[&names[..], &CALLERS[..]].concat()).ok()?;
         let distance = |name: &str| {

@@ -46,9 +46,8 @@ impl Language for Rust {
         fail::point("isolate.throw.placed");
         let frame = &scene.outer.frames[raised.from];
         let arguments = [text.start, text.len, text.location];
-        let entered =
-            Call::from(&thread, frame, scene.memory).and_then(|call| call.enter(&thread, panics, &arguments));
-        match entered {
+        let call = Call::from(&thread, scene.status, frame, scene.memory);
+        match call.and_then(|call| call.enter(&thread, panics, &arguments)) {
             Ok(()) => Ok((thread, raised)),
             Err(why) => Err(NotRaised::of(thread, why)),
         }

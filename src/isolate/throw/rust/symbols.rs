@@ -18,13 +18,15 @@ const HOOKS: &[u8] = b"panic_with_hook";
 /// What is kept between faults.
 #[derive(Debug, Default)]
 pub(super) struct Symbols {
-    /// None of a file that has no such functions.
-    files: ByFile<Option<Rc<Functions>>>,
+    /// By the place of a personality routine.
+    files: ByFile<Rc<Functions>>,
 }
 
 /// Functions of one file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Functions {
+    /// The address in the file's own numbering that its first mapped byte has.
+    first: u64,
     personality: u64,
     /// The function that panics with a text.
     pub(super) panics: Option<u64>,
@@ -63,9 +65,7 @@ impl Symbols {
                 .iter()
                 .position(|module| (module.low..module.high).contains(&personality));
             let Some(place) = place else { continue };
-            if let Some(functions) = self.of_module(&scene.program, place)
-                && functions.personality == personality
-            {
+            if let Some(functions) = self.of_module(&scene.program, place, personality) {
                 return Some((
                     index,
                     Found {
@@ -78,15 +78,15 @@ impl Symbols {
         None
     }
 
-    /// The functions in a module, at their addresses in the process.
-    fn of_module(&mut self, program: &Program<'_>, place: usize) -> Option<Functions> {
-        let module = &program.modules[place];
-        let image = Image::open(program.source, place).ok()?;
-        let linked = image.address_of_offset(module.offset).ok()??;
-        let functions = self.files.of(module, || Functions::read(&image))?;
-        let bias = module.low.wrapping_sub(linked);
-        let there = |address: &u64| address.wrapping_add(bias);
+    /// The functions in a module that go with a personality routine of Rust, at their addresses in the process.
+    fn of_module(&mut self, program: &Program<'_>, place: usize, personality: u64) -> Option<Functions> {
+        let low = program.modules.get(place)?.low;
+        let distance = personality.wrapping_sub(low);
+        let read = |image: &Image<'_>, first: u64| Functions::read(image, first, distance);
+        let functions = self.files.at(program, place, distance, read)?;
+        let there = |address: &u64| address.wrapping_sub(functions.first).wrapping_add(low);
         Some(Functions {
+            first: low,
             personality: there(&functions.personality),
             panics: functions.panics.as_ref().map(there),
             unwinds: functions.unwinds,
@@ -97,18 +97,28 @@ impl Symbols {
 }
 
 impl Functions {
-    /// Those of a file, in its own numbering.
-    fn read(image: &Image<'_>) -> Option<Rc<Self>> {
-        let mut found = Self::default();
-        let read = image.for_each_function(|name, address, _| found.take(name, address));
-        (read.is_ok() && found.personality != 0).then(|| Rc::new(found))
+    /// Those of a file, in its own numbering. Most files with a personality routine are not Rust's, and have thousands of
+    /// names.
+    fn read(image: &Image<'_>, first: u64, personality: u64) -> Option<Rc<Self>> {
+        let address = first.wrapping_add(personality);
+        let name = image.functions_at(&[address]).ok()?.pop().flatten()?;
+        if !is_personality(name.as_bytes()) {
+            return None;
+        }
+        let mut found = Self {
+            first,
+            ..Self::default()
+        };
+        image
+            .for_each_function(|name, address, _| found.take(name, address))
+            .ok()?;
+        (found.personality == address).then(|| Rc::new(found))
     }
 
     /// Takes up a symbol, if it is one that counts.
     fn take(&mut self, name: &[u8], address: u64) {
-        // What a compiler that optimises the whole program appends.
-        let name = name.split(|byte| *byte == b'.').next().unwrap_or_default();
-        if name.ends_with(PERSONALITY) {
+        let name = plain(name);
+        if is_personality(name) {
             self.personality = address;
         } else if name.starts_with(b"_R") && name.ends_with(PANICS) || name.starts_with(PANICS_BEFORE) {
             self.panics = Some(address);
@@ -122,6 +132,15 @@ impl Functions {
             self.hooks.push(address);
         }
     }
+}
+
+fn is_personality(name: &[u8]) -> bool {
+    plain(name).ends_with(PERSONALITY)
+}
+
+/// A name without what a compiler that optimises the whole program appends.
+fn plain(name: &[u8]) -> &[u8] {
+    name.split(|byte| *byte == b'.').next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -145,6 +164,7 @@ mod tests {
             found.take(name.as_bytes(), address as u64);
         }
         let expected = Functions {
+            first: 0,
             personality: 0,
             panics: Some(1),
             unwinds: true,
