@@ -43,7 +43,7 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
 /// A fault in a process of 4 GB: bare, supervised, and with a core of all its memory, in turn. None where the machine has
 /// too little memory.
 pub(crate) fn measure_large(programs: &Programs) -> Result<Vec<Row>> {
-    if free_megabytes()? < LARGE + SPARE {
+    if megabytes("/proc/meminfo", "MemAvailable:")? < LARGE + SPARE {
         return Ok(Vec::new());
     }
     let mut end = row("fault to the end of a process of 4 GB, ms", 1, "<= bare + 20 ms");
@@ -71,10 +71,9 @@ struct LargeEnd {
 
 fn large_end(programs: &Programs, trace: impl FnOnce(&Load) -> Result<Tracing>) -> Result<LargeEnd> {
     let mut load = programs.load(1)?;
-    let before = free_megabytes()?;
     load.fill(LARGE)?;
     anyhow::ensure!(
-        free_megabytes()? + LARGE / 2 < before,
+        megabytes(&format!("/proc/{}/status", load.pid()), "VmRSS:")? >= LARGE,
         "the process did not take its memory"
     );
     let tracing = trace(&load)?;
@@ -134,11 +133,12 @@ fn add_peers(programs: &Programs, row: &mut Row) -> Result<()> {
     Ok(())
 }
 
-fn free_megabytes() -> Result<usize> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+/// What a line of a file of /proc says in kB.
+fn megabytes(file: &str, name: &'static str) -> Result<usize> {
+    let text = fs::read_to_string(file)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
-    Ok(kib.context("no MemAvailable")? / 1024)
+    Ok(kib.context(name)? / 1024)
 }
 
 fn beside(programs: &Programs, threads: usize) -> Result<Vec<Row>> {

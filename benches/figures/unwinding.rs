@@ -1,5 +1,6 @@
 //! What the call stacks of a process take: of a copy of it, through the library, as a recorder works them out.
 
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -24,8 +25,10 @@ pub(crate) fn measure(programs: &Programs) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for threads in [1, 1000] {
         let load = programs.load(threads)?;
-        let Copied { capture, files, .. } = copied(&load)?;
+        let copied = copied(&load)?;
         drop(load);
+        let capture = copied.capture.clone();
+        let files: Vec<File> = copied.into_files().collect();
         let modules = Descriptors::new(&capture, &files);
         let goal = if threads == 1000 { "<= 5 ms" } else { "" };
         let mut fresh = row("unwinding, tables not read before, ms", threads, "");
@@ -83,6 +86,7 @@ fn copied(load: &Load) -> Result<Copied> {
         siginfo: None,
         handled: None,
         seen: Instant::now(),
+        inner_tid: None,
     };
     let copied = copy(&subject, &mut frozen, &ReportOptions::default());
     for (thread, _) in frozen.threads {
