@@ -58,7 +58,7 @@ soak: setup-test programs ## run the long tests, SOAK_SECONDS each where they ha
 	-@tests/install-packages $(SOAK_PACKAGES)
 	@$(MAKE) --no-print-directory -s -C tests/programs OUT=$(CURDIR)/$(PROGRAMS) builds
 	-@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
-	SICKBAY_SOAK_SECONDS=$(SOAK_SECONDS) PROPTEST_CASES=16384 $(CARGO) nextest run --features fail-points --profile soak \
+	SICKBAY_SOAK_SECONDS=$(SOAK_SECONDS) PROPTEST_CASES=16384 $(CARGO) nextest run --features fail-points --cargo-profile soak --profile soak \
 		--run-ignored all -E '(binary(conformance) & test(real_programs)) | binary(interleavings) | binary(hostile) & not test(seeds) | test(four_gigabytes) | test(ten_thousand) | test(a_thousand_faults)'
 	@fuzz/run $(SOAK_SECONDS)
 
