@@ -99,7 +99,9 @@ fn join(memory: &LockMemory<'_>, threads: &Threads, word: u64) -> Option<Found> 
     is_its_own.then(|| Found::new(word, LockKind::Join).held_by(owner))
 }
 
-/// `pthread_mutex_t`: `__lock`, `__count`, `__owner`, `__nusers`, `__kind`, 4 bytes each.
+/// `pthread_mutex_t`: `__lock`, `__count`, `__owner`, `__nusers`, `__kind`, 4 bytes each; `__list` at 24, two words of 8 bytes
+/// that only the kernel's kinds use: without that, an integer of Python with a thread's id as its value, and another behind it,
+/// would pass for a lock.
 fn mutex(memory: &LockMemory<'_>, threads: &Threads, at: u64) -> Option<Found> {
     let field = |index: u64| memory.u32(at.wrapping_add(4 * index));
     let (lock, count, owner, users, kind) = (field(0)?, field(1)?, field(2)?, field(3)?, field(4)?);
@@ -112,7 +114,8 @@ fn mutex(memory: &LockMemory<'_>, threads: &Threads, at: u64) -> Option<Found> {
     };
     // Every thread that waits for a condition with this mutex counts as a user of it.
     let is_used = users >= 1 && users as usize <= threads.count() + 1;
-    if !is_known || count > deepest || !is_used {
+    let is_listed = (6..10).any(|index| field(index).is_some_and(|word| word != 0));
+    if !is_known || count > deepest || !is_used || is_listed && !in_kernel {
         return None;
     }
     let owner = threads.owner(owner)?;

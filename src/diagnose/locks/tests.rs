@@ -250,6 +250,21 @@ fn an_id_among_zeros_is_no_lock() {
     }
 }
 
+/// Two integers of CPython 3.11 behind each other: from the size of the first, one digit that is a thread's id and 4 bytes
+/// that are not used, then the count of references of the second, its type and its size.
+#[test]
+fn an_integer_of_python_is_no_lock() {
+    let integers = [1, 0, 101, 1, 2, 0, 0x95_3cc0, 0, 1, 0, 500, 0];
+    let scene = Scene::of(2).memory(LOCKS, &integers);
+    assert_eq!(scene.graph().locks, []);
+    let mut mutex = integers;
+    mutex[6..].fill(0);
+    assert_eq!(
+        Scene::of(2).memory(LOCKS, &mutex).only(),
+        (LockKind::Mutex, Some(101))
+    );
+}
+
 #[test]
 fn conditions_semaphores_and_streams_are_told() {
     let old = [4, 0, 0, 0, 2, 0, 0, 0, 0, 8, 0, 0];
