@@ -86,7 +86,7 @@ fn copied(load: &Load) -> Result<Copied> {
         siginfo: None,
         handled: None,
         seen: Instant::now(),
-        inner_tid: None,
+        status: None,
     };
     let copied = copy(&subject, &mut frozen, &ReportOptions::default());
     for (thread, _) in frozen.threads {

@@ -9,6 +9,7 @@ use crate::sys::memory::Memory;
 use crate::sys::ptrace::Stopped;
 use crate::sys::regs::{EXTENDED_SET, FP_OF_EXTENDED_SET, GeneralRegisters, NT_PRFPREG, NT_PRSTATUS};
 use crate::sys::signal::SigInfo;
+use crate::sys::status::Status;
 use crate::sys::wait::Stop;
 use crate::sys::{Pid, SigNo, StartTime, Tid, tasks};
 
@@ -38,8 +39,8 @@ pub struct Subject<'a> {
     pub handled: Option<Handled<'a>>,
     /// When the stop was seen.
     pub seen: Instant,
-    /// The thread's id in its own pid namespace, where that is another.
-    pub inner_tid: Option<Tid>,
+    /// What /proc said of the thread then.
+    pub status: Option<&'a Status>,
 }
 
 impl Subject<'_> {
@@ -223,8 +224,9 @@ impl<'a> Copying<'a> {
         ledger.close(capture, "memory");
 
         *modules = capture.list_modules(process, tid, maps);
-        if let (Some(inner), Some(thread)) = (subject.inner_tid, capture.facts.threads.first_mut()) {
-            thread.inner_tid = Some(inner);
+        if let (Some(status), Some(thread)) = (subject.status, capture.facts.threads.first_mut()) {
+            thread.inner_tid = status.inner_tid;
+            capture.facts.process.thread_count = status.threads;
         }
         registers
     }

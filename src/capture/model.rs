@@ -150,6 +150,8 @@ pub struct ProcessFacts {
     pub exe: Option<String>,
     /// `/proc/PID/status`.
     pub status: Option<Blob>,
+    /// How many threads it has, where the status was read and not copied.
+    pub thread_count: usize,
     /// `/proc/PID/stat`.
     pub stat: Option<Blob>,
     /// `/proc/PID/maps`.

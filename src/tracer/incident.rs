@@ -149,7 +149,7 @@ impl Tracer {
             siginfo: fault.siginfo,
             handled,
             seen: fault.seen,
-            inner_tid: fault.status.inner_tid,
+            status: Some(&fault.status),
         }
     }
 

@@ -46,7 +46,7 @@ impl Tracer {
             siginfo: None,
             handled: None,
             seen: begun,
-            inner_tid: None,
+            status: None,
         };
         let mut copied = copy(&subject, &mut frozen, &self.service.report);
         fail::point("tracer.capture.copied");

@@ -68,7 +68,7 @@ impl Held {
             siginfo: thread.siginfo().ok(),
             handled: None,
             seen: Instant::now(),
-            inner_tid: None,
+            status: None,
         };
         let copied = copy(&subject, &mut Frozen::default(), &ReportOptions::default());
         let capture = copied.capture.clone();

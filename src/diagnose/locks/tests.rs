@@ -250,6 +250,15 @@ fn an_id_among_zeros_is_no_lock() {
     }
 }
 
+/// For a decision one thread alone is copied, and every one that waits for a condition counts as a user of its mutex.
+#[test]
+fn a_mutex_with_many_users_is_held_by_the_only_thread_that_was_copied() {
+    let mut scene = Scene::of(1).memory(LOCKS, &[1, 0, 101, 5, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(scene.graph().locks, []);
+    scene.0.facts.process.thread_count = 5;
+    assert_eq!(scene.only(), (LockKind::Mutex, Some(101)));
+}
+
 /// Two integers of CPython 3.11 behind each other: from the size of the first, one digit that is a thread's id and 4 bytes
 /// that are not used, then the count of references of the second, its type and its size.
 #[test]

@@ -35,7 +35,7 @@ fn counted_by_kernel(capture: &Capture) -> usize {
     count
         .filter_map(|count| count.trim().parse().ok())
         .next()
-        .unwrap_or_default()
+        .unwrap_or(capture.facts.process.thread_count)
 }
 
 impl Threads {
