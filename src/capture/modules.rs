@@ -6,7 +6,8 @@
 //! file system has others for mappings, by a mapping of our own.
 //!
 //! What a report is to be made of is opened at once. A decision needs few of the files, and opens those when it comes to
-//! them; what is known of one by its metadata needs no opening at all.
+//! them; what is known of one by its metadata needs no opening at all. The other threads run meanwhile, and may map another
+//! file there: one whose metadata are others by then is not opened.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -34,6 +35,8 @@ struct Late {
     pid: Pid,
     tid: Tid,
     mapping: Mapping,
+    /// What was said of it before it was opened.
+    metadata: OnceCell<Metadata>,
     opened: OnceCell<io::Result<File>>,
 }
 
@@ -55,12 +58,14 @@ impl ModuleFiles {
     /// As of [`ModuleFiles::file`].
     pub fn metadata(&self, module: usize) -> io::Result<Metadata> {
         let late = self.late(module)?;
-        if late.opened.get().is_none()
-            && let Ok(metadata) = fs::metadata(late.exact_path())
-        {
-            return Ok(metadata);
+        if let Some(known) = late.metadata.get() {
+            return Ok(known.clone());
         }
-        self.file(module)?.metadata()
+        let metadata = match fs::metadata(late.exact_path()) {
+            Ok(metadata) if late.opened.get().is_none() => metadata,
+            _ => self.file(module)?.metadata()?,
+        };
+        Ok(late.metadata.get_or_init(|| metadata).clone())
     }
 
     /// How many are open.
@@ -84,8 +89,18 @@ impl ModuleFiles {
 
 impl Late {
     fn file(&self) -> Result<&File, &io::Error> {
-        let open = || open_readable(&self.exact_path()).or_else(|_| open_by_path(self.tid, &self.mapping));
-        self.opened.get_or_init(open).as_ref()
+        self.opened.get_or_init(|| self.open()).as_ref()
+    }
+
+    fn open(&self) -> io::Result<File> {
+        let file = open_readable(&self.exact_path()).or_else(|_| open_by_path(self.tid, &self.mapping))?;
+        match self.metadata.get() {
+            Some(known) if !is_same(known, &file.metadata()?) => Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "another file is mapped there now",
+            )),
+            _ => Ok(file),
+        }
     }
 
     fn exact_path(&self) -> String {
@@ -128,6 +143,7 @@ impl Capture {
             pid,
             tid,
             mapping,
+            metadata: OnceCell::new(),
             opened: OnceCell::new(),
         };
         ModuleFiles(code.into_iter().take(MAX_MODULES).map(late).collect())
@@ -156,6 +172,14 @@ impl Capture {
         let place = self.facts.modules.iter().position(is_wanted)?;
         Some((self.facts.modules.get(place)?, files.file(place).ok()?))
     }
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    let version = |of: &Metadata| {
+        let times = (of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec());
+        (of.dev(), of.ino(), of.size(), times)
+    };
+    version(one) == version(other)
 }
 
 fn module_of(mapping: &Mapping) -> ModuleFile {
@@ -227,6 +251,11 @@ mod tests {
         capture.open_modules(&files);
         assert_eq!(files.open(), capture.facts.modules.len());
         assert!(files.file(capture.facts.modules.len()).is_err());
+        // One that is replaced between its metadata and its opening.
+        let files = capture.list_modules(pid, pid.leader(), &maps);
+        let other = fs::metadata("/proc/self/maps").unwrap();
+        files.0[0].metadata.set(other).unwrap();
+        assert!(files.file(0).is_err());
         let libc = capture
             .facts
             .modules
