@@ -219,7 +219,9 @@ pub fn is_c_library(path: &str) -> bool {
 
 /// Whether that file is musl's C library: `ld-musl-x86_64.so.1`, or `libc.so` in a directory of its own.
 pub fn is_musl(path: &str) -> bool {
-    is_c_library(path) && path.contains("musl")
+    let mut parts = path.rsplit('/');
+    let is_so_called = parts.next().is_some_and(|name| name.contains("musl"));
+    is_c_library(path) && (is_so_called || parts.next().is_some_and(|directory| directory.ends_with("-musl")))
 }
 
 #[cfg(test)]

@@ -122,11 +122,11 @@ impl Tables {
             .find_map(|segment| segment.offset_of(address))
     }
 
-    /// Whether a signal trampoline is at a file offset; `look` finds out where that was not asked before.
-    pub(super) fn is_trampoline(&self, offset: u64, look: impl FnOnce() -> bool) -> bool {
+    /// Whether a signal trampoline is at a file offset; `look` finds out where that was not asked before, if it can.
+    pub(super) fn is_trampoline(&self, offset: u64, look: impl FnOnce() -> Option<bool>) -> bool {
         let known = self.trampolines.borrow().get(&offset).copied();
         known.unwrap_or_else(|| {
-            let is = look();
+            let Some(is) = look() else { return false };
             let mut trampolines = self.trampolines.borrow_mut();
             if trampolines.len() >= MAX_TRAMPOLINES {
                 trampolines.clear();

@@ -356,12 +356,12 @@ impl<'a> Unwinder<'a> {
         };
         let tables = self.tables_of(range.owner);
         let look = || {
-            let bytes = self.code_bytes::<TRAMPOLINE>(pc, memory);
-            machine::is_signal_trampoline(&bytes.unwrap_or_default())
+            let bytes = self.code_bytes::<TRAMPOLINE>(pc, memory)?;
+            Some(machine::is_signal_trampoline(&bytes))
         };
         match tables {
             Some(tables) => tables.is_trampoline(range.file_offset(pc), look),
-            None => look(),
+            None => look().unwrap_or(false),
         }
     }
 
