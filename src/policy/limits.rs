@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::config::{Action, Isolation};
-use crate::sys::Pid;
+use crate::sys::{Pid, Tid};
 
 use super::Danger;
 
@@ -40,6 +40,7 @@ pub type Site = ((u32, u32), u64, u64);
 #[derive(Debug)]
 struct Taken {
     process: Pid,
+    tid: Tid,
     group: String,
     at: Duration,
 }
@@ -100,20 +101,20 @@ impl Limits {
     }
 
     /// That process has lost a thread of that name.
-    pub fn note_taken(&mut self, process: Pid, thread: &str, now: Duration) {
+    pub fn note_taken(&mut self, process: Pid, tid: Tid, thread: &str, now: Duration) {
         self.taken.push_back(Taken {
             process,
+            tid,
             group: group_of(thread),
             at: now,
         });
     }
 
-    /// It has that thread still, or again.
-    pub fn note_given_back(&mut self, process: Pid, thread: &str) {
-        let group = group_of(thread);
-        let is_it = |taken: &Taken| taken.process == process && taken.group == group;
-        if let Some(last) = self.taken.iter().rposition(is_it) {
-            self.taken.remove(last);
+    /// It has that thread still, or again, or loses it anew.
+    pub fn note_given_back(&mut self, process: Pid, tid: Tid) {
+        let is_it = |taken: &Taken| (taken.process, taken.tid) == (process, tid);
+        if let Some(first) = self.taken.iter().position(is_it) {
+            self.taken.remove(first);
         }
     }
 
@@ -188,7 +189,7 @@ mod tests {
         for seconds in [0, 10, 20] {
             let now = at(1000 * seconds);
             assert_eq!(known.dangers(PROCESS, "a", SITE, now, &allowed), []);
-            known.note_taken(PROCESS, "a", now);
+            known.note_taken(PROCESS, Tid(1), "a", now);
         }
         let told = known.dangers(PROCESS, "b", SITE, at(599_000), &allowed);
         assert_eq!(
@@ -214,7 +215,7 @@ mod tests {
     fn threads_with_the_same_name_but_for_numbers_are_one_group() {
         let allowed = limits(1, 3, 10);
         let mut known = Limits::default();
-        known.note_taken(PROCESS, "worker-17", at(0));
+        known.note_taken(PROCESS, Tid(1), "worker-17", at(0));
         let mut refused = |thread: &str, seconds: u64| {
             !known
                 .dangers(PROCESS, thread, SITE, at(1000 * seconds), &allowed)
@@ -230,12 +231,12 @@ mod tests {
     fn a_thread_that_was_given_back_does_not_count() {
         let allowed = limits(1, 2, 10);
         let mut known = Limits::default();
-        known.note_taken(PROCESS, "worker-1", at(0));
-        known.note_taken(PROCESS, "other", at(0));
-        known.note_given_back(PROCESS, "listener");
-        known.note_given_back(Pid(8), "worker-1");
+        known.note_taken(PROCESS, Tid(1), "worker-1", at(0));
+        known.note_taken(PROCESS, Tid(2), "other", at(0));
+        known.note_given_back(PROCESS, Tid(9));
+        known.note_given_back(Pid(8), Tid(1));
         assert_eq!(known.dangers(PROCESS, "worker-2", SITE, at(1), &allowed).len(), 2);
-        known.note_given_back(PROCESS, "worker-1");
+        known.note_given_back(PROCESS, Tid(1));
         assert_eq!(known.dangers(PROCESS, "worker-2", SITE, at(1), &allowed), []);
         assert_eq!(
             known.dangers(PROCESS, "other", SITE, at(1), &allowed).len(),

@@ -174,7 +174,8 @@ impl Tracer {
         if let Attempt::Done(held, ()) = &mut attempt {
             let now = self.started.elapsed();
             if action == Action::Unwind {
-                self.limits.note_taken(held.process(), &names.status.name, now);
+                let name = &names.status.name;
+                self.limits.note_taken(held.process(), held.tid(), name, now);
                 self.note_lost(held);
             } else {
                 self.limits.note_thrown(looked.site, now, &self.service.isolation);

@@ -285,7 +285,7 @@ impl Tracer {
     pub(super) fn hold(&mut self, mut held: Held, sites: Option<Sites>, number: Option<u64>) {
         self.engine.keep(&held.fault);
         self.limits
-            .note_taken(held.process(), &held.name, self.started.elapsed());
+            .note_taken(held.process(), held.tid(), &held.name, self.started.elapsed());
         held.sites = sites;
         held.number = number;
         held.until = Instant::now() + self.service.isolation.probation.0;
@@ -415,7 +415,7 @@ impl Tracer {
 
     /// A thread that was held lives on.
     pub(super) fn note_given_back(&mut self, held: &Held) {
-        self.limits.note_given_back(held.process(), &held.name);
+        self.limits.note_given_back(held.process(), held.tid());
     }
 
     pub(super) fn deliver_held(&mut self, held: Held) -> Result<(), TracerError> {

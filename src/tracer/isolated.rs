@@ -65,13 +65,14 @@ impl Isolated {
     pub(super) fn sleeper(&self, tid: Tid) -> Option<&Known> {
         self.0
             .iter()
+            .rev()
             .find(|known| known.thread.tid == tid && is_there(&known.thread))
     }
 
     /// A thread that slept exits.
     pub(super) fn note_exit(&mut self, tid: Tid) {
         let sleeps = |known: &&mut Known| known.thread.tid == tid && is_there(&known.thread);
-        if let Some(known) = self.0.iter_mut().find(sleeps) {
+        if let Some(known) = self.0.iter_mut().rev().find(sleeps) {
             known.thread.action = Action::Exit;
             known.kept = None;
         }

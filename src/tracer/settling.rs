@@ -49,7 +49,18 @@ impl Tracer {
         let _deadline = Deadline::after(HOLD);
         fail::point("tracer.settle.asked");
         let tid = held.tid();
-        let names = Names::of(held.fault(), Status::read(tid).unwrap_or_default());
+        let status = match Status::read(tid) {
+            Ok(status) => status,
+            Err(error) => {
+                self.held.push(held);
+                let reason = format!("thread {tid} is held as before: its status cannot be read: {error}");
+                return Ok(Err(NotSettled {
+                    absent: false,
+                    reason,
+                }));
+            }
+        };
+        let names = Names::of(held.fault(), status);
         let mut looked = self.look_at(held.fault(), &names, false);
         let walk = held
             .walk()

@@ -37,6 +37,12 @@ impl Engine {
         match fate {
             Fate::Fatal if self.is_leaving => {}
             Fate::Fatal => {
+                // That a process ends is never old news.
+                let Some(status) = status else {
+                    self.machine.resumed(tid);
+                    self.resume(thread, Some(signal));
+                    return None;
+                };
                 let handled = self
                     .processes
                     .get_mut(&process)
@@ -49,8 +55,7 @@ impl Engine {
                     siginfo,
                     handled,
                     seen,
-                    // That a process ends is never old news.
-                    status: status.unwrap_or_default(),
+                    status,
                 })));
             }
             Fate::Handled => {
