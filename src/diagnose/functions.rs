@@ -5,10 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::ModuleSource;
 use super::elf::{ElfError, Image};
 use super::unwind::{Frame, FrameModule};
-use crate::capture::ModuleFile;
+use super::{FileVersion, ModuleSource};
 
 /// Frames of one stack that are named.
 pub const MAX_FRAMES: usize = 512;
@@ -18,7 +17,7 @@ const MAX_FILES: usize = 32;
 const MAX_REMEMBERED: usize = 8192;
 
 /// A file, and an address in its own numbering.
-type Place = ((u32, u32), u64, u64);
+type Place = (FileVersion, u64);
 
 /// Names that were looked up before.
 #[derive(Debug, Default)]
@@ -28,20 +27,15 @@ pub struct Functions {
 
 impl Functions {
     /// The function of each frame as its file writes it (mangled); none where no symbol covers the address.
-    pub fn names(
-        &mut self,
-        frames: &[Frame],
-        modules: &[ModuleFile],
-        source: &dyn ModuleSource,
-    ) -> Vec<Option<String>> {
+    pub fn names(&mut self, frames: &[Frame], source: &dyn ModuleSource) -> Vec<Option<String>> {
         let places: Vec<Option<(usize, Place)>> = frames
             .iter()
             .take(MAX_FRAMES)
-            .map(|frame| place(frame, modules))
+            .map(|frame| place(frame, source))
             .collect();
         let mut unknown: Vec<(usize, Place)> = places.iter().flatten().copied().collect();
         unknown.retain(|(_, place)| !self.remembered.contains_key(place));
-        unknown.sort_unstable();
+        unknown.sort_unstable_by_key(|(module, place)| (*module, place.1));
         unknown.dedup();
         if self.remembered.len() + unknown.len() > MAX_REMEMBERED {
             self.remembered.clear();
@@ -50,7 +44,7 @@ impl Functions {
             .chunk_by(|(one, _), (other, _)| one == other)
             .take(MAX_FILES)
         {
-            let addresses: Vec<u64> = of_file.iter().map(|(_, place)| place.2).collect();
+            let addresses: Vec<u64> = of_file.iter().map(|(_, place)| place.1).collect();
             // A file that cannot be read names nothing, and is asked again at the next fault.
             if let Ok(names) = look_up(source, of_file[0].0, &addresses) {
                 self.remembered
@@ -71,18 +65,19 @@ fn look_up(
 }
 
 /// Which file the code of a frame is in, and the place there that says which function it is.
-fn place(frame: &Frame, modules: &[ModuleFile]) -> Option<(usize, Place)> {
+fn place(frame: &Frame, source: &dyn ModuleSource) -> Option<(usize, Place)> {
     let Some(FrameModule::File(index)) = frame.module else {
         return None;
     };
     let behind_call = u64::from(!frame.is_interrupted());
     let address = frame.address?.wrapping_sub(behind_call);
-    let module = modules.get(index)?;
-    Some((index, (module.device, module.inode, address)))
+    Some((index, (source.version(index)?, address)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use crate::diagnose::elf::tests::Bytes;
     use crate::diagnose::unwind::{FoundBy, FrameKind};
@@ -98,9 +93,31 @@ mod tests {
         }
     }
 
+    /// A file whose inode last changed at that time.
+    struct Changed(Bytes, i64);
+
+    impl ModuleSource for Changed {
+        fn size(&self, module: usize) -> io::Result<u64> {
+            self.0.size(module)
+        }
+
+        fn read_at(&self, module: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read_at(module, offset, buffer)
+        }
+
+        fn version(&self, _: usize) -> Option<FileVersion> {
+            Some(FileVersion {
+                file: (1, 2),
+                size: 3,
+                modified: (0, 0),
+                changed: (self.1, 0),
+            })
+        }
+    }
+
     #[test]
     fn the_functions_of_our_own_program_have_their_names() {
-        let program = Bytes(vec![std::fs::read("/proc/self/exe").unwrap()]);
+        let program = Changed(Bytes(vec![std::fs::read("/proc/self/exe").unwrap()]), 1);
         let (mut low, mut high) = (0, 0);
         let image = Image::open(&program, 0).unwrap();
         image
@@ -110,15 +127,6 @@ mod tests {
                 }
             })
             .unwrap();
-        let modules = [ModuleFile {
-            path: "/program".into(),
-            low: 0,
-            high: u64::MAX,
-            offset: 0,
-            device: (1, 2),
-            inode: 3,
-            descriptor: None,
-        }];
         let frames = [
             frame(low, FoundBy::Context),
             frame(high, FoundBy::Cfi),
@@ -126,18 +134,14 @@ mod tests {
             frame(1, FoundBy::Context),
         ];
         let mut functions = Functions::default();
-        let names = functions.names(&frames, &modules, &program);
+        let names = functions.names(&frames, &program);
         let main = Some("main".to_owned());
         assert_eq!((&names[0], &names[1], &names[3]), (&main, &main, &None));
         assert_ne!(names[2], main);
-        assert_eq!(
-            functions.names(&frames, &modules, &Bytes(vec![])),
-            names,
-            "remembered"
-        );
-        assert_eq!(
-            Functions::default().names(&frames, &modules, &Bytes(vec![])),
-            [None, None, None, None]
-        );
+        let gone = |changed| Changed(Bytes(vec![]), changed);
+        assert_eq!(functions.names(&frames, &gone(1)), names, "remembered");
+        let nothing = [None, None, None, None];
+        assert_eq!(functions.names(&frames, &gone(2)), nothing, "another file");
+        assert_eq!(Functions::default().names(&frames, &gone(1)), nothing);
     }
 }

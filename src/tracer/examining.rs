@@ -79,7 +79,7 @@ impl Examiner {
                 allows: &[Action::Hold],
             });
         }
-        let names = self.functions.names(&stack.frames, modules, &source);
+        let names = self.functions.names(&stack.frames, &source);
         let function = names.first().and_then(Option::as_deref);
         found.function = function.map(|name| short_name(&demangled(name.as_bytes())));
         found

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use crate::diagnose::Image;
+use crate::diagnose::{FileVersion, Image};
 
 use super::Program;
 
 /// How much is remembered.
 const MAX_REMEMBERED: usize = 256;
 
-/// A file's device and inode, and a place in it.
-type Place = ((u32, u32), u64, u64);
+/// A file, and a place in it.
+type Place = (FileVersion, u64);
 
 /// Something of each file that was met; of some that they do not have it.
 #[derive(Debug)]
@@ -42,12 +42,12 @@ impl<T: Clone> ByFile<T> {
         distance: u64,
         read: impl FnOnce(&Image<'_>, u64) -> Option<T>,
     ) -> Option<T> {
-        let file = program.modules.get(module)?;
-        let place = (file.device, file.inode, distance);
+        let place = (program.source.version(module)?, distance);
         if let Some(known) = self.0.get(&place) {
             return known.clone();
         }
         // A file that cannot be opened may be open the next time.
+        let file = program.modules.get(module)?;
         let image = Image::open(program.source, module).ok()?;
         let first = image.address_of_offset(file.offset).ok()??;
         let known = read(&image, first);
