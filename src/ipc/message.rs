@@ -77,8 +77,8 @@ pub enum FromTracer {
         /// [`Incident::number`] or [`Captured::number`].
         number: u64,
     },
-    /// How an incident ended that was handed over before it was settled, or that somebody has decided anew. A first descriptor, if any, is a capture to take in
-    /// place of the earlier one.
+    /// How an incident ended that was handed over before it was settled, or that somebody has decided anew. A first
+    /// descriptor, if any, is a capture to take in place of the earlier one.
     Settled {
         /// [`Incident::number`].
         number: u64,

@@ -11,8 +11,8 @@ use super::inject::{Call, Obstacle, status};
 use super::landing::Landing;
 use super::sites::Sites;
 
-/// Puts a thread that stands in front of its signal in front of exit(2) instead. It takes effect when the thread is let
-/// go on without the signal; until then, the signal is what it takes if we end.
+/// Puts a thread that stands in front of its signal, or sleeps, in front of exit(2) instead. It takes effect when the
+/// thread is let go on without a signal; until then, the signal is what it takes if we end, and one that sleeps exits.
 pub fn prepare(thread: &Stopped, sites: &Sites) -> Result<(), Obstacle> {
     if status(thread)?.seccomp_filter {
         return Err(Obstacle::Filtered);

@@ -13,13 +13,13 @@ use std::time::Instant;
 use crate::capture::maps::Maps;
 use crate::config::{Action, Ladder};
 use crate::ipc::{FromTracer, NotSettled};
-use crate::isolate::inject::Failure;
+use crate::isolate::inject::{Failure, Obstacle};
 use crate::isolate::sites::Sites;
 use crate::isolate::{exit, park};
 use crate::policy::{Asleep, Walk};
 use crate::sys::deadline::Deadline;
 use crate::sys::memory::Memory;
-use crate::sys::ptrace::Stopped;
+use crate::sys::ptrace::{PtraceError, Stopped};
 use crate::sys::regs::SystemCall;
 use crate::sys::status::Status;
 use crate::sys::{Pid, Tid, fail};
@@ -42,6 +42,15 @@ enum Tried {
     Done,
     Refused(String),
     Gone,
+}
+
+impl From<Obstacle> for Tried {
+    fn from(why: Obstacle) -> Self {
+        match why {
+            Obstacle::Ptrace(PtraceError::Died(_)) => Self::Gone,
+            why => Self::Refused(why.to_string()),
+        }
+    }
 }
 
 impl Sleeper {
@@ -74,9 +83,10 @@ impl Tracer {
         loop {
             let action = walk.step();
             if walk.is_at_its_end() {
-                let reason = format!("thread {tid} is parked as before: {}", walk.obstacles());
-                let absent = false;
-                return Ok(Some(Err(NotSettled { absent, reason })));
+                return Ok(Some(Err(NotSettled {
+                    absent: false,
+                    reason: format!("thread {tid} is parked as before: {}", walk.obstacles()),
+                })));
             }
             let tried = match action {
                 Action::Exit => self.end_sleeper(&sleeper, &walk)?,
@@ -124,7 +134,7 @@ impl Tracer {
             Ok(()) => Ok(thread),
             Err(why) => {
                 self.engine.go_on(thread);
-                Err(Tried::Refused(why.to_string()))
+                Err(why.into())
             }
         }
     }
@@ -139,7 +149,7 @@ impl Tracer {
         fail::point("tracer.parked.prepared");
         self.engine.go_on(thread);
         if let Err(why) = prepared {
-            return Ok(Tried::Refused(why.to_string()));
+            return Ok(why.into());
         }
         let Sleeper { tid, status, .. } = sleeper;
         let decision = walk.clone().end();
@@ -160,7 +170,8 @@ impl Tracer {
         let kept = self.isolated.sleeper(tid).and_then(|known| known.kept.as_ref());
         let Some(kept) = kept else {
             return Ok(Tried::Refused(
-                "its signal is known only to the tracer that parked it, which is gone".to_owned(),
+                "its signal is not known here: it was parked by an earlier tracer, or many others since"
+                    .to_owned(),
             ));
         };
         let (before, since) = (kept.before.clone(), kept.since);
@@ -178,7 +189,8 @@ impl Tracer {
                 self.engine.go_on(thread);
                 return Ok(Tried::Refused(reason.to_string()));
             }
-            Err(Failure { thread: None, .. }) => {
+            Err(Failure { thread: None, reason }) => {
+                log::warn!("thread {tid} was not brought in front of its signal: {reason}");
                 self.engine.let_go_of(process, Vec::new());
                 return Ok(Tried::Gone);
             }

@@ -83,6 +83,13 @@ impl Scene {
         }
     }
 
+    /// A thread of the program that is neither held nor parked.
+    fn other(&self) -> i32 {
+        let tasks = proc::tasks(self.pid);
+        let other = tasks.iter().find(|task| task.tid != self.tid);
+        other.unwrap().tid
+    }
+
     #[track_caller]
     fn isolated(&self) -> Value {
         let thread = listed(&["--pid", &self.pid.to_string()], self.tid);
@@ -386,18 +393,23 @@ fn a_thread_that_an_earlier_tracer_has_parked_can_exit() {
     refused(
         &settle(scene.tid, "deliver"),
         1,
-        "its signal is known only to the tracer that parked it, which is gone",
+        "its signal is not known here: it was parked by an earlier tracer, or many others since",
     );
-    let other = proc::tasks(scene.pid)
-        .iter()
-        .find(|task| task.tid != scene.tid)
-        .unwrap()
-        .tid;
-    refused(&settle(other, "exit"), 4, "is neither held nor parked");
+    refused(&settle(scene.other(), "exit"), 4, "is neither held nor parked");
     scene.await_state('S');
     assert_eq!(settle(scene.tid, "exit").code(), 0);
     scene.await_its_end();
     scene.assert_goes_on();
+}
+
+/// Those who wait for a condition count as users of its mutex.
+#[test]
+fn a_mutex_that_others_use_is_seen_by_an_operators_decision() {
+    let scene = Scene::of(Sickbay::new(), &["isolated", "mutex"], "gather 2\nfault 2\n");
+    for action in ["exit", "park", "drain"] {
+        refused(&settle(scene.tid, action), 1, "it holds the mutex at 0x");
+    }
+    assert_eq!(scene.isolated()["state"], "held");
 }
 
 /// What cannot be done leaves the thread as it was.
@@ -405,12 +417,7 @@ fn a_thread_that_an_earlier_tracer_has_parked_can_exit() {
 fn each_refusal_says_why() {
     let mut scene = Scene::workers();
     refused(&settle(i32::MAX, "exit"), 4, "there is no thread");
-    let other = proc::tasks(scene.pid)
-        .iter()
-        .find(|task| task.tid != scene.tid)
-        .unwrap()
-        .tid;
-    refused(&settle(other, "exit"), 4, "is neither held nor parked");
+    refused(&settle(scene.other(), "exit"), 4, "is neither held nor parked");
     let own = std::process::id().cast_signed();
     refused(&settle(own, "exit"), 4, "is not supervised");
     refused(&settle(scene.tid, "dance"), 2, "unknown action 'dance'");

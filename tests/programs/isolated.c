@@ -5,6 +5,7 @@
  *   setgid     calls setgid(3), which every thread takes part in               fork         prints "forked" when a child has ended
  *   exec       becomes `echo executed`                                         raise SIG    worker 0 raises a signal
  *   inside N X worker N faults inside X: malloc, printf, qsort, handler (of a signal)
+ *   gather N   every worker but N waits for a condition with the mutex; prints "gathered"
  * As a C++ program it has a kind more, guard: a std::lock_guard; and a handler around each turn of a worker. */
 #include "fixture.h"
 
@@ -36,7 +37,8 @@ static pthread_t workers[WORKERS];
 static volatile long counts[WORKERS];
 static volatile int victim = -1, raiser = -1, raised;
 static void (*volatile run_into)(void);
-static volatile int runner = -1;
+static volatile int runner = -1, left_out = -1, gathered;
+static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
 
 static pthread_mutex_t *hidden_mutex(void)
 {
@@ -160,6 +162,10 @@ __attribute__((noinline)) static void take_turn_locked(long self)
     }
 #endif
     take_lock();
+    if (left_out >= 0 && left_out != self) {
+        gathered = gathered + 1;
+        pthread_cond_wait(&never, &mutex);
+    }
     count(self);
     release_lock();
 }
@@ -260,6 +266,13 @@ static void obey(const char *line)
             _exit(0);
         need(child > 0 && waitpid(child, NULL, 0) == child, "fork");
         say("forked");
+    } else if (sscanf(line, "gather %d", &number) == 1) {
+        for (left_out = number; gathered < WORKERS - 1;)
+            usleep(100);
+        /* Whoever has the mutex after the last has let it go to wait. */
+        take_lock();
+        release_lock();
+        say("gathered");
     } else if (strncmp(line, "filter", 6) == 0) {
         install_filter();
         say("filtered");
