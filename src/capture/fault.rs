@@ -241,20 +241,12 @@ impl<'a> Copying<'a> {
     }
 
     fn copy_locks(&mut self, registers: &[(usize, GeneralRegisters)]) {
-        let Self {
-            subject,
-            capture,
-            memory,
-            maps,
-            ledger,
-            ..
-        } = self;
-        capture.note_restarted_calls(memory, registers);
-        capture.copy_locks(memory, registers);
-        if let Some(general) = subject.registers(registers) {
-            capture.copy_held_locks(memory, maps, general);
+        self.capture.note_restarted_calls(&self.memory, registers);
+        self.capture.copy_locks(&self.memory, registers);
+        if let Some(general) = self.subject.registers(registers) {
+            self.capture.copy_held_locks(&self.memory, &self.maps, general);
         }
-        ledger.close(capture, "locks");
+        self.ledger.close(&mut self.capture, "locks");
     }
 
     fn open_modules(&mut self) {
@@ -264,20 +256,14 @@ impl<'a> Copying<'a> {
 
     /// What the C library, the language and the interpreter know of the fault.
     fn copy_reason(&mut self, registers: &[(usize, GeneralRegisters)]) {
-        let Self {
-            subject,
-            capture,
-            memory,
-            maps,
-            modules,
-            ledger,
-            ..
-        } = self;
-        capture.copy_fault(subject, memory, maps, subject.registers(registers), modules);
-        ledger.close(capture, "fault");
+        let (subject, modules) = (self.subject, &self.modules);
+        let faulting = subject.registers(registers);
+        self.capture
+            .copy_fault(subject, &self.memory, &self.maps, faulting, modules);
+        self.ledger.close(&mut self.capture, "fault");
 
-        capture.copy_python(memory, modules);
-        ledger.close(capture, "interpreter");
+        self.capture.copy_python(&self.memory, modules);
+        self.ledger.close(&mut self.capture, "interpreter");
     }
 
     /// What /proc says of the process, and what its loader knows.

@@ -99,9 +99,9 @@ fn join(memory: &LockMemory<'_>, threads: &Threads, word: u64) -> Option<Found> 
     is_its_own.then(|| Found::new(word, LockKind::Join).held_by(owner))
 }
 
-/// `pthread_mutex_t`: `__lock`, `__count`, `__owner`, `__nusers`, `__kind`, 4 bytes each; `__list` at 24, two words of 8 bytes
-/// that only the kernel's kinds use: without that, an integer of Python with a thread's id as its value, and another behind it,
-/// would pass for a lock.
+/// `pthread_mutex_t`: `__lock`, `__count`, `__owner`, `__nusers`, `__kind`, 4 bytes each; `__list` at 24, two words of 8
+/// bytes that only the kernel's kinds use: without that, an integer of Python with a thread's id as its value, and another
+/// behind it, would pass for a lock.
 fn mutex(memory: &LockMemory<'_>, threads: &Threads, at: u64) -> Option<Found> {
     let field = |index: u64| memory.u32(at.wrapping_add(4 * index));
     let (lock, count, owner, users, kind) = (field(0)?, field(1)?, field(2)?, field(3)?, field(4)?);
