@@ -32,8 +32,8 @@ pub struct Decision {
 /// one [`step`](Self::step) after another, and says by [`pass`](Self::pass) why one cannot be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Walk {
-    signal: SigNo,
-    origin: &'static str,
+    /// The signal, and where it came from in words; none where neither is known here.
+    signal: Option<(SigNo, &'static str)>,
     asker: String,
     /// What the configuration asked for.
     requested: Vec<Action>,
@@ -99,8 +99,7 @@ impl Walk {
         };
         let steps = ladder.0.iter().map(|action| (*action, obstacle(*action, facts)));
         Self {
-            signal: facts.signal,
-            origin: facts.raised_by().words(),
+            signal: Some((facts.signal, facts.raised_by().words())),
             asker,
             rule,
             deliver_as,
@@ -133,8 +132,7 @@ impl Walk {
     /// A decision about a thread that sleeps, whose fault is not known here.
     pub fn of_sleeper(thread: Asleep, actions: Ladder, asker: &str) -> Self {
         Self {
-            signal: SigNo(0),
-            origin: "",
+            signal: None,
             asker: asker.to_owned(),
             requested: Vec::new(),
             rule: None,
@@ -151,7 +149,6 @@ impl Walk {
     fn anew(&self, steps: VecDeque<(Action, Option<String>)>, actions: Ladder, asker: &str) -> Self {
         Self {
             signal: self.signal,
-            origin: self.origin,
             asker: format!("{} asks for {}; {asker}", self.asker, self.ladder),
             requested: self.requested.clone(),
             rule: self.rule.clone(),
@@ -239,13 +236,11 @@ impl Walk {
     }
 
     fn reason(&self) -> String {
-        let Self {
-            asker,
-            ladder,
-            signal,
-            origin,
-            ..
-        } = self;
+        let Self { asker, ladder, .. } = self;
+        let (signal, origin) = match self.signal {
+            Some((signal, origin)) => (signal.to_string(), origin),
+            None => ("its signal".to_owned(), ""),
+        };
         let passed = self.obstacles();
         let delivered = match self.deliver_as {
             Some(other) => format!("{other} is delivered in place of {signal}"),

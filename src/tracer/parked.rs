@@ -29,7 +29,7 @@ use super::incident::Names;
 use super::{HOLD, Tracer, TracerError};
 
 /// A thread that is parked, as far as can be told without stopping it.
-struct Sleeper {
+pub(super) struct Sleeper {
     process: Pid,
     tid: Tid,
     status: Status,
@@ -63,18 +63,16 @@ impl Sleeper {
 }
 
 impl Tracer {
-    /// Does with a parked thread what somebody asks for, and says what came of it. None if that thread is not parked.
+    /// Does with a parked thread what somebody asks for, and says what came of it.
     pub(super) fn settle_parked(
         &mut self,
-        tid: Tid,
+        sleeper: &Sleeper,
         actions: &Ladder,
         asker: &str,
-    ) -> Result<Option<Result<Action, NotSettled>>, TracerError> {
+    ) -> Result<Result<Action, NotSettled>, TracerError> {
         let _deadline = Deadline::after(HOLD);
-        let Some(sleeper) = self.find_sleeper(tid) else {
-            return Ok(None);
-        };
         fail::point("tracer.settle.asked");
+        let tid = sleeper.tid;
         let kept = self.isolated.sleeper(tid).and_then(|known| known.kept.as_ref());
         let mut walk = match kept {
             Some(kept) => kept.walk.ordered_asleep(sleeper.facts(), actions.clone(), asker),
@@ -83,27 +81,28 @@ impl Tracer {
         loop {
             let action = walk.step();
             if walk.is_at_its_end() {
-                return Ok(Some(Err(NotSettled {
+                return Ok(Err(NotSettled {
                     absent: false,
                     reason: format!("thread {tid} is parked as before: {}", walk.obstacles()),
-                })));
+                }));
             }
             let tried = match action {
-                Action::Exit => self.end_sleeper(&sleeper, &walk)?,
-                _ => self.deliver_to_sleeper(&sleeper, &walk)?,
+                Action::Exit => self.end_sleeper(sleeper, &walk)?,
+                _ => self.deliver_to_sleeper(sleeper, &walk)?,
             };
             match tried {
-                Tried::Done => return Ok(Some(Ok(action))),
+                Tried::Done => return Ok(Ok(action)),
                 Tried::Refused(why) => walk.pass(format!("{action} is not possible: {why}")),
                 Tried::Gone => {
                     let reason = format!("thread {tid} has ended");
-                    return Ok(Some(Err(NotSettled { absent: true, reason })));
+                    return Ok(Err(NotSettled { absent: true, reason }));
                 }
             }
         }
     }
 
-    fn find_sleeper(&mut self, tid: Tid) -> Option<Sleeper> {
+    /// The thread with that id, if it is parked.
+    pub(super) fn find_sleeper(&mut self, tid: Tid) -> Option<Sleeper> {
         let known = self.isolated.sleeper(tid).map(|known| known.thread.process);
         let process = known.or_else(|| self.engine.process_of(tid))?;
         let maps = Maps::parse(&fs::read(format!("/proc/{process}/task/{tid}/maps")).ok()?);

@@ -26,8 +26,8 @@ impl Tracer {
     ) -> Result<(), TracerError> {
         let held = self.held.iter().position(|held| held.tid() == tid);
         let outcome = match held.map(|index| self.held.remove(index)) {
-            None => match self.settle_parked(tid, &actions, asker)? {
-                Some(outcome) => outcome,
+            None => match self.find_sleeper(tid) {
+                Some(sleeper) => self.settle_parked(&sleeper, &actions, asker)?,
                 None => Err(self.not_held(tid)),
             },
             Some(held) if held.is_dead() => {
