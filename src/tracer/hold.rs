@@ -326,9 +326,7 @@ impl Tracer {
 
     /// Forgets held threads of a process that runs another program, or has ended.
     pub(super) fn forget_held(&mut self, process: Pid) -> Result<(), TracerError> {
-        self.lost.remove(&process);
-        self.isolated.forget(process);
-        self.throwing.forget(process);
+        self.forget_lost(process);
         let (gone, held) = std::mem::take(&mut self.held)
             .into_iter()
             .partition(|held| held.process() == process);
@@ -404,6 +402,14 @@ impl Tracer {
         self.engine.redirect(fault);
         fail::point("tracer.hold.settled");
         self.told(number, decision, None)
+    }
+
+    /// What was done to threads of a process that ends, or runs another program, is of no use any more: its ids may be used
+    /// again.
+    pub(super) fn forget_lost(&mut self, process: Pid) {
+        self.lost.remove(&process);
+        self.isolated.forget(process);
+        self.throwing.forget(process);
     }
 
     /// The process of that thread has lost it.

@@ -76,6 +76,9 @@ impl Tracer {
             Some(fault) => self.act(fault, frozen, decision),
             None => self.engine.let_go_of(process, frozen.threads),
         }
+        if ends {
+            self.forget_lost(process);
+        }
         let pause = &mut copied.capture.facts.pause;
         pause.faulting_us = micros(seen.elapsed());
         pause.others_us = if others == 0 { 0 } else { pause.faulting_us };
