@@ -29,8 +29,8 @@ const MAX_HELD: usize = 64;
 const STACK_SEARCHED: usize = 64 << 10;
 /// How much static data and heap is searched for locks that it holds; about 1 ms.
 const MEMORY_SEARCHED: usize = 4 << 20;
-/// How much of that is read at once.
-const PIECE: usize = 256 << 10;
+/// How much of that is read at once: memory that is taken from the kernel for it comes page by page, so little of it.
+const PIECE: usize = 64 << 10;
 const WORD: usize = 8;
 
 /// Where a mutex has the id of its owner (`__owner`), and a rwlock that of its writer (`__cur_writer`), on 64-bit
