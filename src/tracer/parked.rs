@@ -17,7 +17,6 @@ use crate::isolate::inject::{Failure, Obstacle};
 use crate::isolate::sites::Sites;
 use crate::isolate::{exit, park};
 use crate::policy::{Asleep, Walk};
-use crate::sys::deadline::Deadline;
 use crate::sys::memory::Memory;
 use crate::sys::ptrace::{PtraceError, Stopped};
 use crate::sys::regs::SystemCall;
@@ -26,7 +25,7 @@ use crate::sys::{Pid, Tid, fail};
 use crate::trace::{Fault, NotStopped};
 
 use super::incident::Names;
-use super::{HOLD, Tracer, TracerError};
+use super::{Tracer, TracerError};
 
 /// A thread that is parked, as far as can be told without stopping it.
 pub(super) struct Sleeper {
@@ -70,7 +69,6 @@ impl Tracer {
         actions: &Ladder,
         asker: &str,
     ) -> Result<Result<Action, NotSettled>, TracerError> {
-        let _deadline = Deadline::after(HOLD);
         fail::point("tracer.settle.asked");
         let tid = sleeper.tid;
         let kept = self.isolated.sleeper(tid).and_then(|known| known.kept.as_ref());

@@ -24,6 +24,7 @@ impl Tracer {
         actions: Ladder,
         asker: &str,
     ) -> Result<(), TracerError> {
+        let deadline = Deadline::after(HOLD);
         let held = self.held.iter().position(|held| held.tid() == tid);
         let outcome = match held.map(|index| self.held.remove(index)) {
             None => match self.find_sleeper(tid) {
@@ -36,6 +37,7 @@ impl Tracer {
             }
             Some(held) => self.order(held, actions, asker)?,
         };
+        drop(deadline);
         self.set_alarm();
         self.say(FromTracer::SettleAnswer { tid, outcome })
     }
@@ -46,7 +48,6 @@ impl Tracer {
         actions: Ladder,
         asker: &str,
     ) -> Result<Result<Action, NotSettled>, TracerError> {
-        let _deadline = Deadline::after(HOLD);
         fail::point("tracer.settle.asked");
         let tid = held.tid();
         let status = match Status::read(tid) {
