@@ -93,7 +93,9 @@ impl Late {
     }
 
     fn open(&self) -> io::Result<File> {
-        let file = open_readable(&self.exact_path()).or_else(|_| open_by_path(self.tid, &self.mapping))?;
+        let file = self
+            .open_exactly()
+            .or_else(|_| open_by_path(self.tid, &self.mapping))?;
         match self.metadata.get() {
             Some(known) if !is_same(known, &file.metadata()?) => Err(io::Error::new(
                 io::ErrorKind::NotFound,
@@ -101,6 +103,18 @@ impl Late {
             )),
             _ => Ok(file),
         }
+    }
+
+    fn open_exactly(&self) -> io::Result<File> {
+        let path = self.exact_path();
+        // To open a device may do something.
+        if !fs::metadata(&path)?.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is no regular file",
+            ));
+        }
+        open_readable(&path)
     }
 
     fn exact_path(&self) -> String {
