@@ -94,7 +94,10 @@ impl Finder {
         {
             return *offsets;
         }
-        let offsets = search(memory, mapping);
+        // Of a process that has ended meanwhile nothing is known, and nothing of its files.
+        let Some(offsets) = search(memory, mapping) else {
+            return Offsets::default();
+        };
         if id.inode != 0 {
             self.files.retain(|(file, _)| *file != id);
             self.files.truncate(MAX_FILES - 1);
@@ -138,10 +141,11 @@ fn candidates(maps: &Maps) -> impl Iterator<Item = &Mapping> {
     library.chain(vdso).chain(others.take(MAX_OTHERS))
 }
 
-fn search(memory: &Memory, mapping: &Mapping) -> Offsets {
+/// What is in a mapping; none where it cannot be read.
+fn search(memory: &Memory, mapping: &Mapping) -> Option<Offsets> {
     let mut found = Offsets::default();
     if SYSTEM_CALL.is_empty() {
-        return found;
+        return Some(found);
     }
     let size = (mapping.high - mapping.low).min(MAX_SEARCHED);
     // Chunks overlap, so that no code is missed across their edge.
@@ -150,13 +154,16 @@ fn search(memory: &Memory, mapping: &Mapping) -> Offsets {
     while offset < size && !found.complete() {
         let len = (size - offset).min(CHUNK + overlap);
         let chunk = memory.read_span(mapping.low + offset, len as usize);
+        if chunk.is_empty() && offset == 0 {
+            return None;
+        }
         let first = |code: &[u8]| memmem::find(&chunk, code).map(|at| offset + at as u64);
         found.system_call = found.system_call.or_else(|| first(SYSTEM_CALL));
         found.call = found.call.or_else(|| first(SYSTEM_CALL_AND_RETURN));
         found.restorer = found.restorer.or_else(|| first(SIGNAL_RETURN));
         offset += CHUNK;
     }
-    found
+    Some(found)
 }
 
 fn span(mapping: &Mapping, offset: u64, len: usize) -> Span {
@@ -205,6 +212,17 @@ mod tests {
             *offset = offset.map(|offset| offset + 1);
         }
         assert_eq!(finder.find(&memory, &maps), sites);
+    }
+
+    #[test]
+    fn of_a_process_that_is_gone_nothing_is_remembered() {
+        let (memory, maps) = own();
+        let mut finder = Finder::default();
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        let tid = Tid(gone.id() as i32);
+        gone.wait().unwrap();
+        assert_eq!(finder.find(&Memory::of(tid), &maps), None);
+        assert!(finder.find(&memory, &maps).unwrap().way_back.is_some());
     }
 
     #[test]
