@@ -1,9 +1,14 @@
-// thrower SECONDS: writes through a null pointer again and again, with a handler around it that catches what becomes of that;
-// prints "caught N" after so many seconds. Three small functions, so that there is a frame to throw from.
+// thrower SECONDS [QUIET_SECONDS THREADS MB]: writes through a null pointer again and again, with a handler around it that
+// catches what becomes of that; prints "caught N" after so many seconds. Three small functions, so that there is a frame to
+// throw from. Before that it is quiet for so long, with so many idle threads and so much memory that was written to.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
+#include <thread>
+
+#include <unistd.h>
 
 __attribute__((noinline)) static void write_to(volatile int *place)
 {
@@ -21,6 +26,13 @@ __attribute__((noinline)) static void request(volatile int *place)
 int main(int argc, char **argv)
 {
     using clock = std::chrono::steady_clock;
+    if (argc > 4) {
+        for (int thread = 0; thread < atoi(argv[3]); thread++)
+            std::thread([] { pause(); }).detach();
+        const size_t size = size_t(atoi(argv[4])) << 20;
+        memset(new char[size], 1, size);
+        std::this_thread::sleep_for(std::chrono::seconds(atoi(argv[2])));
+    }
     const auto end = clock::now() + std::chrono::seconds(argc > 1 ? atoi(argv[1]) : 1);
     long caught = 0;
     volatile int *null = nullptr;

@@ -5,9 +5,9 @@
 //! lives for one reading, takes no signal, and ends with the process like every other thread.
 
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 
-use nix::sys::signal::SigSet;
+use crate::sys::aside;
 
 /// Paths and lines of /proc need little.
 const STACK: usize = 128 << 10;
@@ -23,11 +23,7 @@ impl<T: Send + 'static> Aside<T> {
     pub(super) fn begin(read: impl Fn() -> T + Send + Sync + 'static) -> Self {
         let read: Arc<dyn Fn() -> T + Send + Sync> = Arc::new(read);
         let theirs = Arc::clone(&read);
-        let thread = Builder::new().stack_size(STACK).spawn(move || {
-            // What comes for the tracer is the tracing thread's to take.
-            let _ = SigSet::all().thread_block();
-            theirs()
-        });
+        let thread = aside::spawn(STACK, move || theirs());
         Self {
             read,
             thread: thread.ok(),

@@ -34,4 +34,4 @@ pub use model::{
     OpenFile, PanicFacts, Pause, Phase, Precursor, ProcessFacts, Purpose, Python, StackRange, ThreadFacts,
     Withheld,
 };
-pub use modules::ModuleFiles;
+pub use modules::{Loaded, ModuleFiles};

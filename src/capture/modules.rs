@@ -29,6 +29,32 @@ const MAX_MODULES: usize = 1024;
 #[derive(Debug, Default)]
 pub struct ModuleFiles(Vec<Late>);
 
+/// The modules of a process that goes on meanwhile.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Its memory map.
+    pub maps: Maps,
+    /// Its modules.
+    pub modules: Vec<ModuleFile>,
+    /// Their files.
+    pub files: ModuleFiles,
+}
+
+impl Loaded {
+    /// What that process has loaded; nothing where it has ended.
+    pub fn by(process: Pid) -> Self {
+        let leader = process.leader();
+        let mut capture = Capture::default();
+        capture.copy_maps(process, leader);
+        let maps = Maps::of(&capture);
+        Self {
+            files: capture.list_modules(process, leader, &maps),
+            modules: capture.facts.modules,
+            maps,
+        }
+    }
+}
+
 /// A file that is opened when it is asked for, by a mapping of it.
 #[derive(Debug)]
 struct Late {

@@ -82,6 +82,14 @@ impl Finder {
         })
     }
 
+    /// Takes up what another one has found.
+    pub fn take_up(&mut self, other: Self) {
+        let known = |id: &FileId| self.files.iter().any(|(file, _)| file == id);
+        let new: Vec<_> = other.files.into_iter().filter(|(file, _)| !known(file)).collect();
+        self.files.extend(new);
+        self.files.truncate(MAX_FILES);
+    }
+
     fn offsets(&mut self, memory: &Memory, mapping: &Mapping) -> Offsets {
         let id = FileId {
             device: mapping.device,

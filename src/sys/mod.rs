@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub mod acl;
+pub mod aside;
 pub mod deadline;
 pub mod fail;
 mod ids;

@@ -12,7 +12,8 @@ use std::thread;
 static TRACING: AtomicU32 = AtomicU32::new(1);
 
 /// Does what is `pressing` and ends this thread, then does the `rest` in another one and ends the process with the
-/// status that it returns. To be called once, by the only thread of its process.
+/// status that it returns. To be called once, by the thread that traces; threads that only read are left to the end of the
+/// process.
 ///
 /// Where no other thread can be made, the process ends after what is pressing, with `Err` in the log and status 1.
 pub fn end_before(rest: impl FnOnce() -> i32 + Send + 'static, pressing: impl FnOnce()) -> ! {

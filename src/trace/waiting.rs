@@ -124,8 +124,8 @@ pub struct Waiting {
 impl Waiting {
     /// Nobody is waited for yet. The signals that bring news are blocked from here on.
     ///
-    /// SIGCHLD belongs to the process. Where that has other threads, which a tracer has not, they may take it: then the
-    /// sweeps never stop.
+    /// SIGCHLD belongs to the process. Where that has other threads that do not block it, which a tracer has not, they may
+    /// take it: then the sweeps never stop.
     pub fn new() -> io::Result<Self> {
         news::block_signals();
         Ok(Self {

@@ -2,11 +2,16 @@
 //!
 //! All of it is bounded: so many frames, so many files, so much of each. What the files say is remembered.
 
+use std::collections::HashSet;
+use std::rc::Rc;
+
 use crate::capture::fault::Copied;
 use crate::config::Action;
 use crate::diagnose::instruction;
-use crate::diagnose::unwind::{FrameKind, OuterFrames, TableCache, Unwinder};
-use crate::diagnose::{Functions, Inside, MAX_FRAMES, Runtimes, Tie, demangled, inside, short_name};
+use crate::diagnose::unwind::{FrameKind, OuterFrames, TableCache, Tables, Unwinder};
+use crate::diagnose::{
+    FileVersion, Functions, Inside, MAX_FRAMES, Runtimes, Tie, demangled, inside, short_name,
+};
 use crate::policy::Danger;
 use crate::sys::ptrace::Stopped;
 
@@ -46,6 +51,19 @@ impl Examiner {
         }
     }
 
+    /// The files whose unwind tables are known.
+    pub(super) fn known(&self) -> HashSet<FileVersion> {
+        self.tables.known().collect()
+    }
+
+    /// Takes up what was found out about files ahead of faults.
+    pub(super) fn take_up(&mut self, tables: Vec<(FileVersion, Tables)>, runtimes: Runtimes) {
+        for (version, tables) in tables {
+            self.tables.keep(version, Rc::new(tables));
+        }
+        self.runtimes.take_up(runtimes);
+    }
+
     /// Looks at a thread in its stop; `raised`: it sent its signal itself.
     pub(super) fn examine(
         &mut self,
@@ -60,7 +78,7 @@ impl Examiner {
             return found;
         };
         let Copied { capture, maps, .. } = copied;
-        let source = Files(copied);
+        let source = Files(&copied.modules);
         let modules = &capture.facts.modules;
         for runtime in self.runtimes.find(modules, &source) {
             let tie = runtime.tie(&registers, live);

@@ -1,7 +1,8 @@
 //! The tracer process: attaches to one service and takes each fault along its path.
 //!
-//! Single-threaded, since ptrace requests and SIGCHLD belong to one thread and one process. It opens no file on a
-//! disk of its own, and waits for nobody without a limit: what it has to say is queued where its front is slow.
+//! One thread does all of it, since ptrace requests and SIGCHLD belong to one thread and one process; what other threads
+//! come for is to read /proc and files beside it. It opens no file on a disk of its own, and waits for nobody without a
+//! limit: what it has to say is queued where its front is slow.
 //!
 //! Its end is the detach that no system call notices (ptrace(2): tracees are released when their tracer exits,
 //! running ones without being woken). So letting go is nothing but to end, and its death by any cause leaves the
@@ -19,6 +20,7 @@ mod handing;
 mod hold;
 mod incident;
 mod isolated;
+mod learning;
 mod on_demand;
 mod parked;
 mod refused;
@@ -55,6 +57,7 @@ use examining::Examiner;
 use following::Following;
 use hold::Held;
 use isolated::Isolated;
+use learning::Learning;
 use refused::Refused;
 
 /// When audits follow an attachment, and the interval that stays.
@@ -87,6 +90,7 @@ struct Tracer {
     examiner: Examiner,
     refused: Refused,
     throwing: Throwing,
+    learning: Learning,
     limits: Limits,
     /// Threads that living processes have lost.
     lost: HashMap<Pid, usize>,
@@ -175,6 +179,7 @@ fn set_up() -> Result<Tracer, TracerError> {
         examiner: Examiner::default(),
         refused: Refused::default(),
         throwing: Throwing::default(),
+        learning: Learning::default(),
         limits: Limits::default(),
         lost: HashMap::new(),
         isolated: Isolated::default(),
@@ -197,11 +202,13 @@ impl Tracer {
                 Turn::Refused(process) => self.refused(process),
                 Turn::Ending(ending) => {
                     self.refused.forget(ending.process);
+                    self.forget_to_learn_of(ending.process);
                     self.forget_held(ending.process)?;
                     self.departure(ending)?;
                 }
                 Turn::Exec(process) => {
                     self.forget_held(process)?;
+                    self.learn_of(process);
                     self.warn_of_lost_privileges(process)?;
                 }
                 Turn::Took(signal, sender) => self.took(signal, sender)?,
@@ -263,6 +270,7 @@ impl Tracer {
         }
         self.look_after_front();
         self.look_after_copies();
+        self.learn();
         self.look_after_refused()?;
         if self.next_look().is_some_and(|due| Instant::now() >= due) {
             self.look_after_held()?;
@@ -296,9 +304,7 @@ impl Tracer {
             processes,
             threads,
         })?;
-        if self.service.looks_closely() {
-            self.examiner.prepare();
-        }
+        self.learn_of(process);
         Ok(())
     }
 
@@ -310,7 +316,13 @@ impl Tracer {
         if service.stop_rate != self.service.stop_rate {
             self.engine.limit_stops(service.stop_rate);
         }
+        let looked_closely = self.service.looks_closely();
         self.service = service;
+        if !looked_closely {
+            for process in self.asked_for.clone() {
+                self.learn_of(process);
+            }
+        }
     }
 
     fn tell(&mut self) -> Result<(), TracerError> {
@@ -341,6 +353,7 @@ impl Tracer {
             self.following.due,
             self.next_look(),
             self.refused.due(),
+            self.next_lesson(),
         ];
         if let Some(due) = due.into_iter().flatten().min() {
             self.wake.after(due.saturating_duration_since(Instant::now()));

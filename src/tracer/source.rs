@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-use crate::capture::fault::Copied;
+use crate::capture::ModuleFiles;
 use crate::diagnose::unwind::MemorySource;
 use crate::diagnose::{FileVersion, ModuleSource};
 use crate::sys::memory::{Memory, PAGE};
@@ -49,8 +49,8 @@ impl Live {
     }
 }
 
-/// The module files of a copy.
-pub(super) struct Files<'a>(pub(super) &'a Copied);
+/// Module files, as they were opened or are when they are asked for.
+pub(super) struct Files<'a>(pub(super) &'a ModuleFiles);
 
 impl MemorySource for Live {
     fn word(&self, address: u64, size: usize) -> Option<u64> {
@@ -71,15 +71,15 @@ impl MemorySource for Live {
 
 impl ModuleSource for Files<'_> {
     fn size(&self, module: usize) -> io::Result<u64> {
-        Ok(self.0.modules.file(module)?.metadata()?.len())
+        Ok(self.0.file(module)?.metadata()?.len())
     }
 
     fn read_at(&self, module: usize, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.modules.file(module)?.read_at(buffer, offset)
+        self.0.file(module)?.read_at(buffer, offset)
     }
 
     fn version(&self, module: usize) -> Option<FileVersion> {
-        let metadata = self.0.modules.metadata(module).ok()?;
+        let metadata = self.0.metadata(module).ok()?;
         Some(FileVersion {
             file: (metadata.dev(), metadata.ino()),
             size: metadata.size(),

@@ -39,7 +39,7 @@ impl Tracer {
         text: &str,
     ) -> Attempt<Raised> {
         let capture = &looked.copied.capture;
-        let source = Files(&looked.copied);
+        let source = Files(&looked.copied.modules);
         let program = Program {
             process: held.process(),
             modules: &capture.facts.modules,

@@ -27,7 +27,7 @@ pub(super) fn prepare(
     throwing: &mut Throwing,
 ) -> Result<(), String> {
     let capture = &looked.copied.capture;
-    let source = Files(&looked.copied);
+    let source = Files(&looked.copied.modules);
     let ends = ends(capture, &source)?;
     let personalities = throwing.cxx_personalities(&Program {
         process: capture.pid(),

@@ -32,6 +32,18 @@ impl Subject {
         Self { sickbay, supervisor }
     }
 
+    #[track_caller]
+    fn awaits_learnt(&mut self) {
+        let line = self
+            .supervisor
+            .stderr_line("sickbay: looked ahead at files of process ");
+        let (_, files) = line.split_once(": ").unwrap();
+        assert!(
+            files.parse::<usize>().unwrap() > 2,
+            "the program and its libraries: {line}"
+        );
+    }
+
     /// What the program says of itself once that many requests have failed.
     #[track_caller]
     fn state_after(&mut self, requests: &str, failed: usize) -> String {
@@ -55,6 +67,26 @@ impl Subject {
         let said = report.text("action.reason");
         assert!(said.contains(reason), "{said}");
     }
+}
+
+/// What the first fault needs of the files is looked at before it, and whoever dies over that leaves the service alone.
+#[test]
+fn files_are_looked_at_before_the_first_fault() {
+    let debug = Sickbay::new().variable("SICKBAY_LOG", "debug");
+    let mut subject = Subject::start(debug);
+    subject.awaits_learnt();
+    subject.state_after("fault\n", 1);
+
+    let mark = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    std::fs::remove_file(&mark).unwrap();
+    let killed = Sickbay::new()
+        .variable("SICKBAY_LOG", "debug")
+        .variable("SICKBAY_FAIL", "tracer.learn.listed")
+        .variable("SICKBAY_FAIL_MARK", &mark);
+    let mut subject = Subject::start(killed);
+    await_that("a tracer that dies", || mark.exists().then_some(()));
+    subject.awaits_learnt();
+    subject.state_after("fault\n", 1);
 }
 
 /// A child in vfork(2) runs on the memory of its parent: no exception is thrown there.

@@ -93,7 +93,8 @@ pub enum Tie {
     Free,
 }
 
-/// Finds runtimes, and remembers what files are.
+/// Finds runtimes, and remembers what files are: by device and inode, which the memory map says without a look at each. A
+/// program that writes a library of its own anew deceives itself alone.
 #[derive(Debug, Default)]
 pub struct Runtimes {
     remembered: HashMap<((u32, u32), u64), Option<Sign>>,
@@ -128,6 +129,14 @@ impl Runtimes {
             sign.map(|sign| Runtime::told_by(sign, module))
         });
         found.collect()
+    }
+
+    /// Takes up what another one has found out about files.
+    pub fn take_up(&mut self, other: Self) {
+        if self.remembered.len() + other.remembered.len() > MAX_REMEMBERED {
+            self.remembered.clear();
+        }
+        self.remembered.extend(other.remembered);
     }
 }
 

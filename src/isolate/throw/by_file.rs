@@ -6,8 +6,8 @@ use crate::diagnose::{FileVersion, Image};
 
 use super::Program;
 
-/// How much is remembered.
-const MAX_REMEMBERED: usize = 256;
+/// How much is remembered: of more files than are listed of one process.
+const MAX_REMEMBERED: usize = 4096;
 
 /// A file, and a place in it.
 type Place = (FileVersion, u64);
@@ -23,6 +23,14 @@ impl<T> Default for ByFile<T> {
 }
 
 impl<T: Clone> ByFile<T> {
+    /// Takes up what another one remembers.
+    pub(super) fn take_up(&mut self, other: Self) {
+        if self.0.len() + other.0.len() > MAX_REMEMBERED {
+            self.0.clear();
+        }
+        self.0.extend(other.0);
+    }
+
     /// What a module's file has. Where nothing is known of it, it is read: with the address in its own numbering that
     /// [`ModuleFile::low`](crate::capture::ModuleFile::low) stands for.
     pub(super) fn of(

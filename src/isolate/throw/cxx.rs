@@ -69,6 +69,15 @@ struct Symbols {
 }
 
 impl Language for Cxx {
+    fn learn(&mut self, program: &Program<'_>) {
+        if self.symbols(program).is_some() {
+            self.personalities(program);
+            for place in 0..program.modules.len() {
+                offers_exceptions(&mut self.interpreters, program, place);
+            }
+        }
+    }
+
     fn frame(&mut self, scene: &Scene<'_>) -> Option<usize> {
         let personalities = self.own_personalities(&scene.program);
         scene.frame_with(&personalities)
@@ -88,6 +97,14 @@ impl Language for Cxx {
 }
 
 impl Cxx {
+    /// Takes up what another one has found out about files.
+    pub(super) fn take_up(&mut self, other: Self) {
+        self.interpreters.take_up(other.interpreters);
+        self.of_c.take_up(other.of_c);
+        self.stand_ins.take_up(other.stand_ins);
+        self.found.take_up(other.found);
+    }
+
     fn prepare(&mut self, thread: &Stopped, scene: &Scene<'_>) -> Result<Raised, String> {
         let symbols = self
             .symbols(&scene.program)
@@ -223,9 +240,13 @@ impl Cxx {
 
 /// Whether a frame is of an interpreter written in C, to which no native function of an extension lets an exception out.
 fn is_interpreter(outer: &OuterFrame, program: &Program<'_>, known: &mut ByFile<()>) -> bool {
-    let Some(FrameModule::File(place)) = outer.frame.module else {
-        return false;
-    };
+    match outer.frame.module {
+        Some(FrameModule::File(place)) => offers_exceptions(known, program, place),
+        _ => false,
+    }
+}
+
+fn offers_exceptions(known: &mut ByFile<()>, program: &Program<'_>, place: usize) -> bool {
     let offers = |image: &Image<'_>, _| {
         let found = image.exports(&[PYTHON]).ok()?;
         (!found.is_empty()).then_some(())

@@ -104,6 +104,9 @@ pub struct NotRaised {
 
 /// A language whose errors can be raised from outside.
 trait Language {
+    /// Looks ahead of faults at what it needs of a program's files.
+    fn learn(&mut self, program: &Program<'_>);
+
     /// The innermost frame of the thread that belongs to the language.
     fn frame(&mut self, scene: &Scene<'_>) -> Option<usize>;
 
@@ -124,14 +127,34 @@ impl Throwing {
         scene: &Scene<'_>,
         finder: &mut Finder,
     ) -> Result<(Stopped, Raised), NotRaised> {
-        let languages: [&mut dyn Language; 3] = [&mut self.cxx, &mut self.rust, &mut self.python];
-        let claimed = languages
+        let claimed = self
+            .languages()
             .into_iter()
             .filter_map(|language| Some((language.frame(scene)?, language)));
         match claimed.min_by_key(|(frame, _)| *frame) {
             Some((_, language)) => language.raise(thread, scene, finder),
             None => Err(NotRaised::of(thread, scene.without_language())),
         }
+    }
+
+    /// Looks ahead of faults at the files of a program.
+    pub fn learn(&mut self, program: &Program<'_>) {
+        for language in self.languages() {
+            language.learn(program);
+        }
+        let of_cxx = self.cxx.personalities(program);
+        self.rust.rule_out(program, &of_cxx);
+    }
+
+    /// Takes up what another one has found out about files.
+    pub fn take_up(&mut self, other: Self) {
+        self.cxx.take_up(other.cxx);
+        self.rust.take_up(other.rust);
+        self.python.take_up(other.python);
+    }
+
+    fn languages(&mut self) -> [&mut dyn Language; 3] {
+        [&mut self.cxx, &mut self.rust, &mut self.python]
     }
 
     /// That process has ended, or runs another program.

@@ -60,6 +60,12 @@ struct Functions {
 }
 
 impl Language for Python {
+    fn learn(&mut self, program: &Program<'_>) {
+        for place in 0..program.modules.len() {
+            self.of_module(program, place);
+        }
+    }
+
     fn frame(&mut self, scene: &Scene<'_>) -> Option<usize> {
         self.find(scene).map(|(frame, ..)| frame)
     }
@@ -78,6 +84,11 @@ impl Language for Python {
 }
 
 impl Python {
+    /// Takes up what another one has found out about files.
+    pub(super) fn take_up(&mut self, other: Self) {
+        self.files.take_up(other.files);
+    }
+
     fn prepare(
         &mut self,
         thread: &Stopped,

@@ -16,7 +16,7 @@ use crate::isolate::sites::Finder;
 use crate::sys::ptrace::Stopped;
 use crate::sys::{Pid, fail};
 
-use super::{Language, NotRaised, Raised, Scene};
+use super::{Language, NotRaised, Program, Raised, Scene};
 use symbols::{Found, Symbols};
 use texts::Texts;
 
@@ -28,6 +28,10 @@ pub(super) struct Rust {
 }
 
 impl Language for Rust {
+    fn learn(&mut self, program: &Program<'_>) {
+        self.symbols.learn(program);
+    }
+
     fn frame(&mut self, scene: &Scene<'_>) -> Option<usize> {
         self.symbols.find(scene).map(|(frame, _)| frame)
     }
@@ -87,6 +91,18 @@ impl Rust {
             to: Some(flight.to),
         };
         Ok((panics, raised))
+    }
+
+    /// Takes up what another one has found out about files.
+    pub(super) fn take_up(&mut self, other: Self) {
+        self.symbols.take_up(other.symbols);
+    }
+
+    /// Finds out ahead that these routines of another language are none of Rust.
+    pub(super) fn rule_out(&mut self, program: &Program<'_>, routines: &[u64]) {
+        for routine in routines {
+            self.symbols.of_routine(program, *routine);
+        }
     }
 
     /// That process has ended, or runs another program.

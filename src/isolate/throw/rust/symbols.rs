@@ -1,6 +1,6 @@
 //! The functions of Rust's runtime in a program, by their names: mangled as since version 1.95 (v0) or as before.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diagnose::Image;
 use crate::isolate::throw::by_file::ByFile;
@@ -19,7 +19,7 @@ const HOOKS: &[u8] = b"panic_with_hook";
 #[derive(Debug, Default)]
 pub(super) struct Symbols {
     /// By the place of a personality routine.
-    files: ByFile<Rc<Functions>>,
+    files: ByFile<Arc<Functions>>,
 }
 
 /// Functions of one file.
@@ -48,6 +48,34 @@ pub(super) struct Found {
 }
 
 impl Symbols {
+    /// Takes up what another one has found out.
+    pub(super) fn take_up(&mut self, other: Self) {
+        self.files.take_up(other.files);
+    }
+
+    /// Looks ahead at the program itself, where most of Rust is.
+    pub(super) fn learn(&mut self, program: &Program<'_>) {
+        let Some(module) = program.modules.first() else {
+            return;
+        };
+        let Ok(image) = Image::open(program.source, 0) else {
+            return;
+        };
+        let Ok(Some(first)) = image.address_of_offset(module.offset) else {
+            return;
+        };
+        let mut personality = None;
+        let visited = image.for_each_function(|name, address, _| {
+            if is_personality(name) {
+                personality = Some(address);
+            }
+        });
+        if let (Ok(()), Some(address)) = (visited, personality) {
+            let there = address.wrapping_sub(first).wrapping_add(module.low);
+            self.of_routine(program, there);
+        }
+    }
+
     /// The innermost frame of Rust, and the runtime that it belongs to.
     pub(super) fn find(&mut self, scene: &Scene<'_>) -> Option<(usize, Found)> {
         let mut last = None;
@@ -60,12 +88,7 @@ impl Symbols {
                 continue;
             }
             last = Some(personality);
-            let modules = scene.program.modules;
-            let place = modules
-                .iter()
-                .position(|module| (module.low..module.high).contains(&personality));
-            let Some(place) = place else { continue };
-            if let Some(functions) = self.of_module(&scene.program, place, personality) {
+            if let Some(functions) = self.of_routine(&scene.program, personality) {
                 return Some((
                     index,
                     Found {
@@ -78,8 +101,10 @@ impl Symbols {
         None
     }
 
-    /// The functions in a module that go with a personality routine of Rust, at their addresses in the process.
-    fn of_module(&mut self, program: &Program<'_>, place: usize, personality: u64) -> Option<Functions> {
+    /// The functions that go with a personality routine at an address, if it is one of Rust, at their addresses in the process.
+    pub(super) fn of_routine(&mut self, program: &Program<'_>, personality: u64) -> Option<Functions> {
+        let mut modules = program.modules.iter();
+        let place = modules.position(|module| (module.low..module.high).contains(&personality))?;
         let low = program.modules.get(place)?.low;
         let distance = personality.wrapping_sub(low);
         let read = |image: &Image<'_>, first: u64| Functions::read(image, first, distance);
@@ -99,7 +124,7 @@ impl Symbols {
 impl Functions {
     /// Those of a file, in its own numbering. Most files with a personality routine are not Rust's, and have thousands of
     /// names.
-    fn read(image: &Image<'_>, first: u64, personality: u64) -> Option<Rc<Self>> {
+    fn read(image: &Image<'_>, first: u64, personality: u64) -> Option<Arc<Self>> {
         let address = first.wrapping_add(personality);
         let name = image.functions_at(&[address]).ok()?.pop().flatten()?;
         if !is_personality(name.as_bytes()) {
@@ -112,7 +137,7 @@ impl Functions {
         image
             .for_each_function(|name, address, _| found.take(name, address))
             .ok()?;
-        (found.personality == address).then(|| Rc::new(found))
+        (found.personality == address).then(|| Arc::new(found))
     }
 
     /// Takes up a symbol, if it is one that counts.
