@@ -35,7 +35,8 @@ pub(super) struct ServiceOptions {
 pub(super) struct WatchOptions {
     #[command(flatten)]
     pub(super) service: ServiceOptions,
-    /// What to do with a fault: deliver, isolate, suppress, or several actions in order, separated by commas
+    /// What to do with a fault: deliver, isolate (which is throw,unwind,exit,park,deliver), or others in order, separated by commas:
+    /// hold, rescue, skip, suppress, drain
     #[arg(long, value_name = "ACTION")]
     action: Option<Ladder>,
 }

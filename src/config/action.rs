@@ -77,7 +77,7 @@ pub struct Ladder(pub Vec<Action>);
 
 /// A name that is no action.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("unknown action '{0}'")]
+#[error("unknown action '{0}'; known are isolate, report, {known}", known = Action::ALL.map(Action::name).join(", "))]
 pub struct UnknownAction(pub String);
 
 impl Ladder {

@@ -155,7 +155,7 @@ fn it_comes_and_goes_and_the_service_notices_nothing() {
     machine.write("/etc/sickbay/conf.d/api.toml", CONFIGURATION);
     machine.must(&["systemctl", "reload", "sickbay.service"]);
     machine.await_traced(api);
-    prints_what_is_shown(&machine, "sickbay status");
+    prints_what_is_shown(&machine, "sudo sickbay status");
 
     // The first report.
     machine.must(&["kill", "-USR1", &api.to_string()]);
